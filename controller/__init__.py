@@ -1,0 +1,1 @@
+"""What decides: twin, estimation, optimisation, supervision, plant link and records."""

@@ -1,0 +1,1 @@
+"""What the line is: materials, unit operations, quality attributes and the flowsheet."""

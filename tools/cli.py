@@ -1,0 +1,32 @@
+"""The command ``twinline``: one Typer app which every tool joins."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="twinline",
+    help="Digital twin and model predictive control of a continuous tablet line.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+def _show_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"twinline {version('twinline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Digital twin and model predictive control of a continuous tablet line."""
