@@ -1,1 +1,4 @@
-"""What the line is: materials, unit operations, quality attributes and the flowsheet."""
+"""What the line is: materials, unit operations, quality attributes, the flowsheet, the signals.
+
+Pure functions and frozen data: no input or output, no clock, no randomness of its own.
+"""
