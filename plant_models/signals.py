@@ -1,9 +1,9 @@
 """The signal list: every tag of the line with its role, unit, range and direction.
 
 Server nodes, the default tag map, historian columns and the controller's conversions are all
-generated from one `SignalTable` (`plant_models.signal_list` builds it for a line). Also here, because both sides of the OPC UA link need them: the
-records that cross the link (`Value`, `Snapshot`, `CommandFrame`), the names of the handshake, and
-the `Clock` protocol.
+generated from one `SignalTable`, which `plant_models.signal_list` builds for a line. Also here,
+because both sides of the OPC UA link need them: the records that cross the link (`Value`,
+`Snapshot`, `CommandFrame`), the names of the handshake, and the `Clock` protocol.
 """
 
 from __future__ import annotations
