@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tools.commands.check import check
+
 app = typer.Typer(
     name="twinline",
     help="Digital twin and model predictive control of a continuous tablet line.",
@@ -30,3 +32,6 @@ def main(
     ] = False,
 ) -> None:
     """Digital twin and model predictive control of a continuous tablet line."""
+
+
+app.command()(check)
