@@ -74,6 +74,7 @@ class PowderPath:
         inlet: Mapping[str, Expr],
         flow_out: Expr,
         blender_speed: Expr,
+        discharge: Expr = 1.0,
     ) -> list[Expr]:
         """Time derivatives of the path.
 
@@ -87,12 +88,14 @@ class PowderPath:
             Value of each attribute in the feed, per unit mass.
         blender_speed
             Impeller speed [rev/s].
+        discharge
+            Factor on the blender's discharge rate [-].
         """
         r = self.resolved
         tanks, nodes = r.line.blender.tanks, r.line.chute.nodes
         frame = build.frame_parameters(r)
         hold_up, content = x[0], x[1]
-        to_chute = outflow(build.blender_parameters(r), hold_up, blender_speed)
+        to_chute = discharge * outflow(build.blender_parameters(r), hold_up, blender_speed)
         out = [flow_in - to_chute, to_chute - flow_out]
         for a in self.attributes:
             profile = self.profile(x, a)

@@ -1,0 +1,130 @@
+"""Roll-outs of a stage function: compiled C where there is a compiler, CasADi's machine elsewhere.
+
+One call rolls the state out over ``N`` stages and returns every stage's sensitivities. The shared
+object is cached by the hash of its C text, the compiler's flags, the CasADi version and the
+processor, beside a checksum: an entry that does not match its checksum is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from controller.data import Array
+
+__all__ = ["Rollout", "RolloutResult", "build_rollout"]
+
+_log = logging.getLogger(__name__)
+_FLAGS = ("-O1", "-fPIC", "-shared")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """States and outputs after each stage with their sensitivities; last axis is the stage.
+
+    ``x`` (nx, N), ``a`` (nx, nx, N) by the state before, ``bp`` (nx, np, N) by the parameters,
+    ``bv`` (nx, nv, N) by the inputs; ``y`` (ny, N), ``hx``, ``hp``, ``hv`` alike, ``hx`` by the
+    state *after* the stage. Views into buffers that the next call overwrites.
+    """
+
+    x: Array
+    a: Array
+    bp: Array
+    bv: Array
+    y: Array
+    hx: Array
+    hp: Array
+    hv: Array
+
+
+class Rollout:
+    """A roll-out over a fixed number of stages. Not for use by several threads at once."""
+
+    def __init__(self, function: Any, stages: int, compiled: bool) -> None:
+        self.stages = stages
+        self.compiled = compiled
+        self._function = function
+        self._buffer, self._evaluate = function.buffer()
+        shapes = [function.size_in(i) for i in range(3)]
+        self._args = [np.zeros(rows * cols) for rows, cols in shapes]
+        for i, arg in enumerate(self._args):
+            self._buffer.set_arg(i, arg.data)
+        self._results = []
+        for i in range(8):
+            rows, cols = function.size_out(i)
+            flat = np.zeros(rows * cols)
+            self._buffer.set_res(i, flat.data)
+            self._results.append(flat.reshape((rows, cols // stages, stages), order="F"))
+
+    def __call__(self, x0: Array, parameters: Array, inputs: Array) -> RolloutResult:
+        """Roll out from ``x0`` (nx,) under ``parameters`` (np, N) and ``inputs`` (nv, N)."""
+        self._args[0][:] = x0
+        self._args[1][:] = parameters.ravel(order="F")
+        self._args[2][:] = inputs.ravel(order="F")
+        self._evaluate()
+        x, a, bp, bv, y, hx, hp, hv = self._results
+        return RolloutResult(x[:, 0, :], a, bp, bv, y[:, 0, :], hx, hp, hv)
+
+
+def build_rollout(stage: Any, stages: int, cache: Path | None) -> Rollout:
+    """Roll-out of ``stage`` over ``stages``; compiled into ``cache`` if given and possible."""
+    function = stage.mapaccum(f"rollout_{stages}", stages)
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if cache is None or compiler is None:
+        return Rollout(function, stages, compiled=False)
+    name = function.name()
+    with tempfile.TemporaryDirectory() as folder:
+        text = _generate(function, Path(folder))
+        key = hashlib.sha256(
+            "\n".join((text, " ".join(_FLAGS), ca.CasadiMeta.version(), platform.machine())).encode()
+        ).hexdigest()[:24]
+        target = cache / f"{name}-{key}.so"
+        if not _intact(target):
+            _log.info("compiling %s (a few seconds, kept in the cache)", name)
+            built = Path(folder) / "built.so"
+            command = [compiler, *_FLAGS, str(Path(folder) / f"{name}.c"), "-o", str(built), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                _log.warning("no compiled %s, using the slower machine: %s", name, done.stderr)
+                return Rollout(function, stages, compiled=False)
+            _store(built, target)
+    return Rollout(ca.external(name, str(target)), stages, compiled=True)
+
+
+def _generate(function: Any, folder: Path) -> str:
+    generator = ca.CodeGenerator(f"{function.name()}.c")
+    generator.add(function)
+    generator.generate(f"{folder}{os.sep}")
+    return (folder / f"{function.name()}.c").read_text()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _intact(target: Path) -> bool:
+    mark = target.with_suffix(".sha256")
+    if not (target.exists() and mark.exists()):
+        return False
+    return mark.read_text().strip() == _digest(target)
+
+
+def _store(built: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}.part")
+    shutil.copyfile(built, part)
+    mark = target.with_suffix(f".{os.getpid()}.mark")
+    mark.write_text(_digest(part))
+    os.replace(part, target)
+    os.replace(mark, target.with_suffix(".sha256"))
