@@ -1,0 +1,194 @@
+"""Configuration of a controller (``kind: controller``): frozen, checked, units in the names.
+
+Models only; whoever reads the YAML files resolves references and passes plain mappings in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from plant_models.config import StrictModel
+
+__all__ = [
+    "ControllerConfig",
+    "DebounceConfig",
+    "EstimationConfig",
+    "LinkConfig",
+    "OptimisationConfig",
+    "PidConfig",
+    "SourceClockConfig",
+    "SupervisionConfig",
+    "TagRuleConfig",
+    "ValidationConfig",
+]
+
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Cycles = Annotated[int, Field(ge=1, le=1000)]
+Endpoint = Annotated[str, Field(pattern=r"^opc\.tcp://[^\s/:]+:\d{1,5}(/\S*)?$")]
+
+
+class LinkConfig(StrictModel):
+    """OPC UA links: client of the plant, and the server that operators talk to."""
+
+    endpoint: Endpoint = "opc.tcp://127.0.0.1:4840/twinline/plant"
+    operator_endpoint: Endpoint = "opc.tcp://127.0.0.1:4841/twinline/controller"
+    tagmap: str | None = None
+    connect_timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 4.0
+    read_timeout_s: Annotated[float, Field(gt=0.0, le=10.0)] = 2.0
+    write_timeout_s: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
+    reconnect_min_s: Annotated[float, Field(gt=0.0, le=10.0)] = 0.25
+    reconnect_max_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
+    lockstep_silence_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
+
+    @model_validator(mode="after")
+    def _back_off(self) -> Self:
+        if self.reconnect_min_s > self.reconnect_max_s:
+            raise ValueError(
+                f"reconnect_min_s {self.reconnect_min_s:g} must not exceed reconnect_max_s "
+                f"{self.reconnect_max_s:g}"
+            )
+        return self
+
+
+class DebounceConfig(StrictModel):
+    """Cycles for which a permissive that is not safety may be lost before control is shed."""
+
+    measurements_cycles: Cycles = 3
+    estimator_cycles: Cycles = 24
+    solver_cycles: Cycles = 6
+    commands_cycles: Cycles = 3
+
+
+class SupervisionConfig(StrictModel):
+    """Modes, permissives and the write gate. Counts are control cycles."""
+
+    start_mode: Literal["OFF", "MONITORING"] = "MONITORING"
+    operator_roles: Annotated[tuple[str, ...], Field(min_length=1)] = ("operator", "supervisor")
+    reason_min_characters: Annotated[int, Field(ge=1, le=200)] = 3
+    estimator_cycles: Cycles = 12
+    solver_cycles: Cycles = 6
+    debounce: DebounceConfig = DebounceConfig()
+    grant_cycles: Cycles = 3
+    resume_within_s: Annotated[float, Field(ge=0.0, le=7200.0)] = 900.0
+    heartbeat_age_max_s: Annotated[float, Field(gt=0.0, le=120.0)] = 3.0
+    plan_age_max_cycles: Annotated[int, Field(ge=0, le=100)] = 6
+    closing_ramp_cycles: Cycles = 5
+
+
+class TagRuleConfig(StrictModel):
+    """How one measurement, or all whose tag matches a pattern (``*`` within a name), is judged.
+
+    Limits are in the tag's plant unit; a check whose limit is absent is not made. ``spike`` is the
+    largest credible distance from the median of the last good values, ``rate_per_s`` the largest
+    credible slope, ``freeze_readings`` how many identical readings in a row mean a dead sensor.
+    A required tag that gave nothing usable for ``grace_s`` is missing.
+    """
+
+    tags: str = Field(pattern=r"^Line/[A-Za-z0-9_*]+/[A-Za-z0-9_*]+/(PV|FBK|ACT|SP)$")
+    age_max_s: Positive | None = None
+    lo: Number | None = None
+    hi: Number | None = None
+    rate_per_s: Positive | None = None
+    spike: Positive | None = None
+    freeze_readings: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    required: bool = False
+    grace_s: NonNegative = 30.0
+    needs_flowing_press: bool = False
+    drop_in_refill: Literal["never", "active", "active and settling"] = "never"
+    uncertain_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.lo is not None and self.hi is not None and not self.lo < self.hi:
+            raise ValueError(f"{self.tags}: lo {self.lo:g} must be below hi {self.hi:g}")
+        return self
+
+
+class SourceClockConfig(StrictModel):
+    """Clock of an instrument's own computer: its time minus ours, and what is no longer believed.
+
+    After correction a sample may lie at most ``ahead_max_s`` in the future and ``age_max_s`` back.
+    """
+
+    offset_s: Number = 0.0
+    ahead_max_s: NonNegative = 5.0
+    age_max_s: Positive = 600.0
+
+
+class ValidationConfig(StrictModel):
+    """Checks of measurements; a later rule that matches a tag replaces an earlier one."""
+
+    rules: tuple[TagRuleConfig, ...] = ()
+    age_max_s: Positive = 15.0
+    ahead_max_s: NonNegative = 2.0
+    spike_accept_readings: Annotated[int, Field(ge=2, le=100)] = 3
+    turret_stands_below_rpm: NonNegative = 1.0
+    nir_clock: SourceClockConfig = SourceClockConfig(age_max_s=60.0)
+    lab_clock: SourceClockConfig = SourceClockConfig(age_max_s=900.0)
+
+
+class EstimationConfig(StrictModel):
+    """Moving-horizon estimator."""
+
+
+class OptimisationConfig(StrictModel):
+    """Optimal control problem and its solvers."""
+
+
+class PidConfig(StrictModel):
+    """Conventional trims (algorithm pid); tuned on seeds 11-15, rules in `controller.baselines`.
+
+    ``weight_gain`` and ``strength_gain`` are the shares of a sample's deviation that are believed;
+    a lot marker restarts both filters from ``lot_arrives_s`` until ``lot_settled_s`` after it.
+    """
+
+    weight_gain: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    strength_gain: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    lot_arrives_s: NonNegative = 90.0
+    lot_settled_s: NonNegative = 420.0
+    level_s: Positive = 300.0
+    balance_s: Positive = 300.0
+    balance_limit_percent: Positive = 5.0
+    surplus_gain_per_s: NonNegative = 0.012
+    surplus_leak_s: Positive = 200.0
+    refill_feed_forward: NonNegative = 1.0
+    nir_filter_s: Positive = 120.0
+    nir_alarm_percent: Positive = 3.0
+    nir_trim_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _lot(self) -> Self:
+        if self.lot_settled_s < self.lot_arrives_s:
+            raise ValueError(
+                f"lot_settled_s {self.lot_settled_s:g} must not be below lot_arrives_s "
+                f"{self.lot_arrives_s:g}"
+            )
+        return self
+
+
+class ControllerConfig(StrictModel):
+    """One controller: algorithm, line that it knows, and its sections."""
+
+    kind: Literal["controller"]
+    schema_: Literal[1] = Field(alias="schema")
+    name: str = Field(min_length=1)
+    algorithm: Literal["nmpc", "pid", "plc"]
+    line: str
+    structure: Literal["CASCADE", "REMOTE"] = "CASCADE"
+    period_s: Annotated[int, Field(ge=1, le=30)] = 5
+    link: LinkConfig = LinkConfig()
+    supervision: SupervisionConfig = SupervisionConfig()
+    validation: ValidationConfig = ValidationConfig()
+    estimation: EstimationConfig = EstimationConfig()
+    optimisation: OptimisationConfig = OptimisationConfig()
+    pid: PidConfig = PidConfig()
+
+    def digest(self) -> str:
+        """Short hash of every setting."""
+        text = self.model_dump_json(by_alias=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

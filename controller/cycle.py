@@ -1,0 +1,282 @@
+"""One control cycle: read, validate, estimate, predict, optimise, act, record.
+
+`run_cycle` is a pure function of the inputs of the cycle (snapshot, requests, state of the link),
+the state after the cycle before, and an unchanging `CycleSetup`. It reads no clock but the one that
+it is given for the timings in the record, which decide nothing. Whoever calls it carries out the
+effects that `CycleOutput` names: ask the plant for control, send the command, write the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from controller.brain import Brain, Forced, Step
+from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState
+from controller.data import Command, CycleRecord, Mode, Targets, Validated
+from controller.supervision.bumpless import ramp
+from controller.supervision.findings import Counters, count, findings
+from controller.supervision.gate import withhold
+from controller.supervision.modes import Answer, Transition
+from controller.supervision.permissives import update
+from controller.supervision.supervisor import (
+    Decision,
+    SupervisionState,
+    decide,
+    handle_requests,
+    objection,
+)
+from controller.validation import ValidationState
+from plant_models.signals import PLC, LineState, Snapshot
+
+__all__ = ["run_cycle"]
+
+
+@dataclass(slots=True)
+class _Timer:
+    """Wall time per step [ms], for the record only."""
+
+    clock: Callable[[], float]
+    wall_ms: dict[str, float] = field(default_factory=dict)
+    last: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.last = self.clock()
+
+    def lap(self, name: str) -> None:
+        now = self.clock()
+        self.wall_ms[name] = 1e3 * (now - self.last)
+        self.last = now
+
+
+def run_cycle(
+    inputs: CycleInputs,
+    state: CycleState,
+    setup: CycleSetup,
+    clock: Callable[[], float],
+    forced: Forced | None = None,
+) -> CycleOutput:
+    """Run one cycle.
+
+    Parameters
+    ----------
+    inputs
+        Snapshot, requests and state of the link.
+    state
+        State after the cycle before.
+    setup
+        Unchanging parts.
+    clock
+        Monotonic seconds for the timings in the record.
+    forced
+        In a replay: what the algorithm did when this cycle was recorded.
+
+    Returns
+    -------
+    Next state, record and effects.
+    """
+    cycle, timer = state.cycle + 1, _Timer(clock)
+
+    # 1 read
+    snapshot = inputs.snapshot or Snapshot(time=state.time, scan_id=state.scan_id, values={})
+
+    # 2 validate, and hear the operators: a new mode holds from this cycle on
+    validated, validation = _validate(inputs, state, setup)
+    heard = handle_requests(
+        state.supervision,
+        inputs.requests,
+        setup.config.supervision,
+        time=snapshot.time,
+        cycle=cycle,
+    )
+    targets = _targets(inputs, state, setup)
+    timer.lap("validate")
+
+    # 3 estimate, 4 predict, 5 optimise
+    step = _think(setup.brain, state, validated, heard.state.mode, targets, inputs, forced)
+    timer.lap("think")
+
+    # 6 act
+    counters = _count(state, setup, step)
+    supervision = _permissives(inputs, snapshot, validated, heard.state, counters, state, setup)
+    decision = decide(
+        supervision,
+        setup.config.supervision,
+        structure=setup.config.structure,
+        line_state=LineState.STOPPED if validated is None else validated.line_state,
+        refusal=inputs.refusal,
+        time=snapshot.time,
+        cycle=cycle,
+    )
+    command, supervision = _command(decision, setup, state, snapshot, validated, step)
+    timer.lap("act")
+
+    # 7 record
+    after = CycleState(
+        cycle=cycle,
+        time=snapshot.time,
+        scan_id=snapshot.scan_id,
+        heartbeat=state.heartbeat if validated is None else validated.heartbeat,
+        epoch=state.epoch,
+        sequence=state.sequence if command.frame is None else command.frame.sequence,
+        supervision=supervision,
+        counters=_after_command(counters, command, snapshot),
+        validation=validation,
+        brain=state.brain if step is None else step.state,
+        targets=targets,
+        last_command=command,
+        last_plan=None if step is None else step.plan,
+    )
+    answers = heard.answers + decision.answers
+    transitions = heard.transitions + decision.transitions
+    record = _record(inputs, snapshot, validated, step, after, setup, answers, transitions, timer)
+    return CycleOutput(
+        state=after,
+        record=record,
+        command=command,
+        request_control=decision.request_control,
+        answers=answers,
+        transitions=transitions,
+        permissives=tuple(supervision.permissives.values()),
+    )
+
+
+def _validate(
+    inputs: CycleInputs, state: CycleState, setup: CycleSetup
+) -> tuple[Validated | None, ValidationState]:
+    if inputs.snapshot is None:
+        return None, state.validation
+    return setup.validator.validate(inputs.snapshot, state.validation)
+
+
+def _targets(inputs: CycleInputs, state: CycleState, setup: CycleSetup) -> Targets:
+    """Targets after the operators' requests; an unauthorised or unknown one changes nothing."""
+    points = dict(state.targets.set_points)
+    for r in inputs.target_requests:
+        problem = objection(r.user, r.role, r.reason, setup.config.supervision)
+        if not problem and r.variable in points:
+            points[r.variable] = r.value
+    return state.targets if points == state.targets.set_points else Targets(set_points=points)
+
+
+def _think(
+    brain: Brain,
+    state: CycleState,
+    validated: Validated | None,
+    mode: Mode,
+    targets: Targets,
+    inputs: CycleInputs,
+    forced: Forced | None,
+) -> Step | None:
+    """The algorithm's step; none while off, without data, or when no plant time has passed."""
+    if mode is Mode.OFF or validated is None or validated.time <= state.time:
+        return None
+    return brain.step(state.brain, validated, mode, targets, inputs.deadline_s, forced)
+
+
+def _count(state: CycleState, setup: CycleSetup, step: Step | None) -> Counters:
+    return count(
+        state.counters,
+        setup.config.supervision,
+        None if step is None else step.estimate,
+        None if step is None else step.plan,
+    )
+
+
+def _permissives(
+    inputs: CycleInputs,
+    snapshot: Snapshot,
+    validated: Validated | None,
+    supervision: SupervisionState,
+    counters: Counters,
+    state: CycleState,
+    setup: CycleSetup,
+) -> SupervisionState:
+    found = findings(
+        snapshot,
+        validated,
+        supervision,
+        counters,
+        setup.config.supervision,
+        link=inputs.link,
+        last_heartbeat=state.heartbeat,
+        structure=setup.config.structure,
+        epoch=state.epoch,
+        model_version=setup.model_version,
+        recipe_id=setup.recipe_id,
+        has_estimator=setup.has_estimator,
+        write_trouble=inputs.write_trouble,
+    )
+    return replace(supervision, permissives=update(supervision.permissives, found, snapshot.time))
+
+
+def _command(
+    decision: Decision,
+    setup: CycleSetup,
+    state: CycleState,
+    snapshot: Snapshot,
+    validated: Validated | None,
+    step: Step | None,
+) -> tuple[Command, SupervisionState]:
+    """Let the plan through the gate, or say why nothing goes out."""
+    if not decision.write or validated is None:
+        return withhold(decision.why_not), decision.state
+    command = setup.gate.decide(
+        None if step is None else step.plan,
+        validated,
+        snapshot,
+        epoch=state.epoch,
+        sequence=state.sequence,
+        share=ramp(decision.state.closed_cycles, setup.config.supervision.closing_ramp_cycles),
+    )
+    if command.frame is None:
+        return command, decision.state
+    return command, replace(decision.state, closed_cycles=decision.state.closed_cycles + 1)
+
+
+def _after_command(counters: Counters, command: Command, snapshot: Snapshot) -> Counters:
+    rejected = snapshot.number(PLC.REJECTED_COUNT)
+    return replace(
+        counters,
+        frame_sent=command.frame is not None,
+        rejected_count=counters.rejected_count if rejected is None else int(rejected),
+    )
+
+
+def _record(
+    inputs: CycleInputs,
+    snapshot: Snapshot,
+    validated: Validated | None,
+    step: Step | None,
+    after: CycleState,
+    setup: CycleSetup,
+    answers: tuple[Answer, ...],
+    transitions: tuple[Transition, ...],
+    timer: _Timer,
+) -> CycleRecord:
+    permissives = after.supervision.permissives.values()
+    return CycleRecord(
+        cycle=after.cycle,
+        time=snapshot.time,
+        mode=after.mode,
+        snapshot=snapshot,
+        validated=validated,
+        estimate=None if step is None else step.estimate,
+        forecast=None if step is None else step.forecast,
+        plan=None if step is None else step.plan,
+        command=after.last_command or withhold("nothing decided"),
+        targets=after.targets,
+        permissives={str(p.name): (p.good, p.text) for p in permissives},
+        hashes=setup.hashes,
+        wall_ms=timer.wall_ms,
+        extra={
+            "inputs": replace(inputs, snapshot=None),
+            "had_snapshot": inputs.snapshot is not None,
+            "taken": None if step is None else step.taken,
+            "permissives_since": {str(p.name): p.since for p in permissives},
+            "suspended_since": after.supervision.suspended_since,
+            "epoch": after.epoch,
+            "answers": answers,
+            "transitions": transitions,
+        },
+    )

@@ -1,0 +1,182 @@
+"""What goes into a control cycle, what comes out, and what does not change between cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.brain import Brain
+from controller.config import ControllerConfig
+from controller.data import Command, CycleRecord, Mode, Plan, Targets
+from controller.supervision.findings import Counters, LinkStatus
+from controller.supervision.gate import Gate
+from controller.supervision.modes import Answer, ModeRequest, Transition
+from controller.supervision.permissives import Permissive
+from controller.supervision.supervisor import SupervisionState
+from controller.validation import ValidationState, Validator
+from plant_models.line import ResolvedLine
+from plant_models.signals import PlcMode, SignalTable, Snapshot
+
+__all__ = [
+    "CycleInputs",
+    "CycleOutput",
+    "CycleSetup",
+    "CycleState",
+    "TargetRequest",
+    "initial_state",
+    "make_setup",
+]
+
+_LINK_UP = LinkStatus()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRequest:
+    """An operator sets the target of one controlled variable, in SI."""
+
+    variable: str
+    value: float
+    user: str
+    role: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleInputs:
+    """Everything that enters a cycle from outside.
+
+    ``snapshot`` is None if nothing could be read. ``refusal`` is the plant's answer to the last
+    request for control if it refused; ``write_trouble`` says what went wrong when the command of
+    the cycle before was sent. ``deadline_s`` is the wall time left for solving.
+    """
+
+    snapshot: Snapshot | None
+    requests: tuple[ModeRequest, ...] = ()
+    target_requests: tuple[TargetRequest, ...] = ()
+    link: LinkStatus = _LINK_UP
+    refusal: str = ""
+    write_trouble: str = ""
+    deadline_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleState:
+    """All that a cycle hands to the next; picklable, never changed in place."""
+
+    cycle: int
+    time: float
+    scan_id: int
+    heartbeat: int | None
+    epoch: int
+    sequence: int
+    supervision: SupervisionState
+    counters: Counters
+    validation: ValidationState
+    brain: Any
+    targets: Targets
+    last_command: Command | None = None
+    last_plan: Plan | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """Mode of the controller after the cycle."""
+        return self.supervision.mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleSetup:
+    """What does not change while a controller runs."""
+
+    config: ControllerConfig
+    table: SignalTable
+    validator: Validator
+    brain: Brain
+    gate: Gate
+    recipe_id: str
+    model_version: str
+    targets: Targets
+    hashes: Mapping[str, str]
+
+    @property
+    def has_estimator(self) -> bool:
+        """Whether the algorithm estimates, so that its convergence is a permissive."""
+        return self.config.algorithm == "nmpc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleOutput:
+    """Next state, the record, and the effects that the caller must carry out."""
+
+    state: CycleState
+    record: CycleRecord
+    command: Command
+    request_control: str | None
+    answers: tuple[Answer, ...]
+    transitions: tuple[Transition, ...]
+    permissives: tuple[Permissive, ...]
+
+
+def make_setup(
+    config: ControllerConfig,
+    line: ResolvedLine,
+    table: SignalTable,
+    brain: Brain,
+    targets: Targets,
+    software_hash: str = "",
+) -> CycleSetup:
+    """Put together what a controller needs for its cycles.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    line
+        Line that the controller knows.
+    table
+        Its signal list.
+    brain
+        Algorithm.
+    targets
+        Set points at the start.
+    software_hash
+        Hash of our own code, for the record.
+    """
+    model_version = table.model_version()
+    return CycleSetup(
+        config=config,
+        table=table,
+        validator=Validator(table, config.validation, PlcMode(config.structure)),
+        brain=brain,
+        gate=Gate(
+            table=table,
+            owned=frozenset(brain.manipulated),
+            period_s=config.period_s,
+            plan_age_max_cycles=config.supervision.plan_age_max_cycles,
+        ),
+        recipe_id=line.product.recipe_id,
+        model_version=model_version,
+        targets=targets,
+        hashes={
+            "software": software_hash,
+            "models": f"{model_version}-{line.digest()}",
+            "configuration": config.digest(),
+        },
+    )
+
+
+def initial_state(setup: CycleSetup, epoch: int) -> CycleState:
+    """State before the first cycle; ``epoch`` is random per start of a controller."""
+    return CycleState(
+        cycle=0,
+        time=0.0,
+        scan_id=0,
+        heartbeat=None,
+        epoch=epoch,
+        sequence=0,
+        supervision=SupervisionState(mode=Mode(setup.config.supervision.start_mode)),
+        counters=Counters(),
+        validation=ValidationState(),
+        brain=setup.brain.initial(),
+        targets=setup.targets,
+    )
