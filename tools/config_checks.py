@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import pi
-from typing import Literal
+from typing import Any, Literal
 
-from plant_models.config import REQUIRED_MANIPULATED, ZoneConfig
+import numpy as np
+
+from plant_models.config import REQUIRED_MANIPULATED, MaterialConfig, ProductConfig, ZoneConfig
 from plant_models.feeder import feed_factor
 from plant_models.line import (
     ResolvedLine,
@@ -33,7 +35,7 @@ from plant_models.tablet_press import (
     fill_fraction,
 )
 
-__all__ = ["Finding", "check_line"]
+__all__ = ["Finding", "check_controller", "check_line", "check_product", "check_scenario"]
 
 Path_ = tuple[str | int, ...]
 DENSITY_TOLERANCE = 0.005
@@ -42,9 +44,9 @@ RPM = 1.0 / 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A contradiction, placed in the file of the line, the product or the blend."""
+    """A contradiction, placed in the file that had better change."""
 
-    owner: Literal["line", "product", "blend"]
+    owner: Literal["line", "product", "blend", "scenario", "controller"]
     path: Path_
     wrong: str
     right: str
@@ -59,11 +61,91 @@ def check_line(r: ResolvedLine) -> list[Finding]:
         _units,
         _recipe,
         _times,
-        _geometry,
+        _targets,
         _densities,
     )
     found = [finding for step in steps for finding in step(r)]
-    return found or list(_nominal_point(r))
+    if found:
+        return found
+    try:
+        with np.errstate(all="ignore"):
+            return list(_nominal_point(r))
+    except ArithmeticError as error:
+        return [
+            Finding(
+                owner="line",
+                path=(),
+                wrong=f"the nominal point cannot be worked out: {error}",
+                right="parameters of the size that a real line has",
+            )
+        ]
+
+
+def check_product(product: ProductConfig, blend: MaterialConfig) -> list[Finding]:
+    """In what a product contradicts itself, and whether its blend can be pressed."""
+    area = pi * product.diameter_mm**2 / 4.0
+    if abs(product.die_area_mm2 / area - 1.0) > 0.005:
+        return [
+            Finding(
+                owner="product",
+                path=("die_area_mm2",),
+                wrong=f"{product.die_area_mm2:g} mm2 is not the area of a flat round tablet of "
+                f"{product.diameter_mm:g} mm",
+                right=f"{area:.4g} mm2",
+            )
+        ]
+    return [
+        Finding(
+            owner="product",
+            path=("blend",),
+            wrong=f"the blend {blend.name!r} has no {part!r}",
+            right="a material with 'compaction' and 'strength', since it is pressed",
+        )
+        for part in ("compaction", "strength")
+        if getattr(blend, part) is None
+    ][:1]
+
+
+def check_scenario(scenario: Any, r: ResolvedLine) -> list[Finding]:
+    """In what a `hil.config.ScenarioConfig` contradicts its line."""
+    found = []
+    if (needed := r.line.plc.start_up_s / 60.0) > scenario.start_up_minutes:
+        found.append(
+            Finding(
+                owner="scenario",
+                path=("start_up_minutes",),
+                wrong=f"{scenario.start_up_minutes:g} min is shorter than the start-up sequence of "
+                f"{r.line.name!r}",
+                right=f"at least {needed:g} min (plc.start_up_s of the line)",
+            )
+        )
+    roles = sorted({f.role for f in r.line.feeders})
+    for i, event in enumerate(scenario.events):
+        if (role := getattr(event, "role", roles[0])) not in roles:
+            found.append(
+                Finding(
+                    owner="scenario",
+                    path=("events", i, "role"),
+                    wrong=f"{r.line.name!r} has no feeder with role {role!r}",
+                    right=f"one of {', '.join(roles)}",
+                )
+            )
+    return found
+
+
+def check_controller(controller: Any, r: ResolvedLine) -> list[Finding]:
+    """In what a `controller.config.ControllerConfig` contradicts its line."""
+    period = r.line.plc.control_period_s
+    if controller.period_s == period:
+        return []
+    return [
+        Finding(
+            owner="controller",
+            path=("period_s",),
+            wrong=f"{controller.period_s} s is not the control period of {r.line.name!r}",
+            right=f"{period} s (plc.control_period_s of the line)",
+        )
+    ]
 
 
 def _mv(r: ResolvedLine, tag: str) -> tuple[Path_, float, float, float]:
@@ -176,16 +258,7 @@ def _times(r: ResolvedLine) -> Iterator[Finding]:
             )
 
 
-def _geometry(r: ResolvedLine) -> Iterator[Finding]:
-    area = pi * r.product.diameter_mm**2 / 4.0
-    if abs(r.product.die_area_mm2 / area - 1.0) > 0.005:
-        yield Finding(
-            owner="product",
-            path=("die_area_mm2",),
-            wrong=f"{r.product.die_area_mm2:g} mm2 is not the area of a flat round tablet of "
-            f"{r.product.diameter_mm:g} mm",
-            right=f"{area:.4g} mm2",
-        )
+def _targets(r: ResolvedLine) -> Iterator[Finding]:
     path, nominal, _, _ = _mv(r, MV.THICKNESS)
     if abs(nominal - r.line.press.thickness_mm) > 1e-9:
         yield Finding(
@@ -221,12 +294,12 @@ def _densities(r: ResolvedLine) -> Iterator[Finding]:
         stated = float(getattr(r.blend, name))
         if abs(stated / mixed - 1.0) > DENSITY_TOLERANCE:
             yield Finding(
-                owner="blend",
-                path=(name,),
-                wrong=f"{stated:g} kg/m3 is {100 * (stated / mixed - 1):+.1f} % off the {text} "
-                f"density of the components of {r.line.name!r} mixed at the recipe",
-                right=f"{mixed:.5g} kg/m3 within {100 * DENSITY_TOLERANCE:g} %, or other "
-                "densities or shares of the components",
+                owner="line",
+                path=("feeders",),
+                wrong=f"mixed at the recipe the components have a {text} density of {mixed:.5g} "
+                f"kg/m3, the blend {r.blend.name!r} has {stated:g} kg/m3",
+                right=f"components that give {stated:g} kg/m3 within "
+                f"{100 * DENSITY_TOLERANCE:g} %, or a blend with {mixed:.5g} kg/m3",
             )
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tools.config_messages import contradiction
 from tools.config_schema import SchemaView, quantity_unit
 from tools.yaml_paths import Document, path_text
+
+_QUOTED = re.compile(r"'([^']*)'")
 
 __all__ = ["ConfigError", "Problem", "problems_of"]
 
@@ -56,33 +59,6 @@ class ConfigError(ValueError):
         return self.problems[0].where
 
 
-# What validators of our models say -> (what is wrong, what would be right).
-_SPLIT: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (
-        re.compile(r"(.*): the lower value (\S+) must be below the upper (\S+)"),
-        r"\1: the lower value \2 is not below the upper \3",
-        r"a lower value below \3 or an upper value above \2",
-    ),
-    (
-        re.compile(r"(.*) (lies outside (?:its limits|its range))(?: (\S+)\.\.(\S+))?"),
-        r"\1 \2 \3..\4",
-        r"a value strictly between the two limits",
-    ),
-    (re.compile(r"(.*); (.*)", re.DOTALL), r"\1", r"\2"),
-    (re.compile(r"(.*?) must (not )?(.*?)(, else .*)?"), r"\g<0>", r"must \2\3"),
-    (re.compile(r"(.*): exactly one (.*), found (\d+)"), r"\1: \3 found", r"exactly one \2"),
-)
-
-
-def _from_validator(message: str) -> tuple[str, str]:
-    text = " ".join(message.removeprefix("Value error, ").split())
-    for pattern, wrong, right in _SPLIT:
-        if match := pattern.fullmatch(text):
-            said = match.expand(wrong).replace(" ..", "").strip()
-            return said, match.expand(right).replace("must be ", "values that are ")
-    return text, "values that do not contradict each other"
-
-
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping"
@@ -97,8 +73,6 @@ def _shown(value: Any) -> str:
 
 
 def _sentence(kind: str, message: str, value: Any, expected: str) -> tuple[str, str]:
-    if kind in {"value_error", "assertion_error"}:
-        return _from_validator(message)
     if kind in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
         limit = message.rsplit(" ", 1)[-1]
         side = "not above" if kind == "greater_than" else "not below"
@@ -139,11 +113,18 @@ def _broken_below(errors: Sequence[Any], loc: tuple[str | int, ...]) -> bool:
 
 
 def problems_of(
-    error: ValidationError, file: Path, document: Document, model: type[BaseModel]
+    error: ValidationError,
+    file: Path,
+    document: Document,
+    model: type[BaseModel],
+    references: Mapping[str, str],
 ) -> list[Problem]:
-    """Translate what pydantic found; a misspelt key is one problem, not two."""
+    """Translate what pydantic found; a misspelt key is one problem, not two.
+
+    ``references`` maps names of fields that hold a path to the kind of file that they point to.
+    """
     view = SchemaView(model)
-    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    errors = error.errors(include_url=False, include_input=False)
     missing = {tuple(e["loc"]) for e in errors if e["type"] == "missing"}
     extra = [tuple(e["loc"]) for e in errors if e["type"] == "extra_forbidden"]
     found: list[Problem] = []
@@ -173,13 +154,28 @@ def problems_of(
         add((*_inside(document, parent), key), f"unknown key {key!r}", right)
     for loc in sorted(missing, key=str):
         path = (*_inside(document, loc[:-1]), loc[-1])
-        add(path, f"{loc[-1]!r} is missing", view.describe(path, document))
+        right = view.describe(path, document)
+        if (wanted := references.get(str(loc[-1]))) is not None:
+            right = f"the path of a {wanted}, relative to this file"
+        add(path, f"{loc[-1]!r} is missing", right)
     for item in errors:
         if item["type"] in {"missing", "extra_forbidden"}:
             continue
         path = _inside(document, item["loc"])
+        if item["type"] == "union_tag_invalid":
+            tag = item["ctx"]["discriminator"].strip("'")
+            choices = item["ctx"]["expected_tags"]
+            close = difflib.get_close_matches(item["ctx"]["tag"], _QUOTED.findall(choices), 1, 0.6)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            wrong = f"{item['ctx']['tag']!r} is none of the choices"
+            add((*path, tag), wrong, f"one of {choices}{hint}")
+            continue
         if item["type"] in {"too_short", "too_long"} and _broken_below(errors, item["loc"]):
             continue  # pydantic counts only the good entries
+        if item["type"] == "value_error":
+            place, wrong, right = contradiction(item["msg"], path, document)
+            add(place, wrong, right)
+            continue
         wrong, right = _sentence(
             item["type"], item["msg"], document.value(path), view.describe(path, document)
         )

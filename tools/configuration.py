@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,7 +19,13 @@ from pydantic import BaseModel, ValidationError
 
 from plant_models.config import LineConfig, MaterialConfig, ProductConfig
 from plant_models.line import ResolvedLine
-from tools.config_checks import check_line
+from tools.config_checks import (
+    Finding,
+    check_controller,
+    check_line,
+    check_product,
+    check_scenario,
+)
 from tools.config_errors import ConfigError, Problem, problems_of
 from tools.yaml_paths import Document, YamlProblem, path_text, read_yaml
 
@@ -50,18 +57,13 @@ KINDS: dict[str, tuple[str, str]] = {
     "tagmap": ("tools.tagmap", "TagMapConfig"),
 }
 
-# kind -> top-level fields that hold a path, and the kind of file they point to.
-REFERENCES: dict[str, dict[str, str]] = {
-    "line": {"product": "product"},
-    "product": {"blend": "material"},
-    "controller": {
-        "line": "line",
-        "scenario": "scenario",
-        "security": "security",
-        "tagmap": "tagmap",
-    },
-    "scenario": {"line": "line"},
-    "tagmap": {"line": "line"},
+# kind -> fields that hold a path, and the kind of file they point to.
+REFERENCES: dict[str, dict[Path_, str]] = {
+    "line": {("product",): "product"},
+    "product": {("blend",): "material"},
+    "controller": {("line",): "line", ("link", "tagmap"): "tagmap", ("security",): "security"},
+    "scenario": {("line",): "line"},
+    "tagmap": {("line",): "line"},
 }
 
 
@@ -93,18 +95,18 @@ class Loader:
 
     problems: list[Problem] = field(default_factory=list)
     _seen: dict[Path, _Loaded | None] = field(default_factory=dict)
+    _open: set[Path] = field(default_factory=set)
     _lines: dict[Path, ResolvedLine | None] = field(default_factory=dict)
 
     def read(self, file: Path, wanted: str | None = None) -> _Loaded | None:
         """Read one file with what it refers to; ``None`` when it is not usable."""
         key = file.resolve()
         if key not in self._seen:
-            self._seen[key] = None  # a circle of references ends here
+            self._seen[key] = None
+            self._open.add(key)
             found = self._read(file)
-            if found is not None and found.kind == "line":
-                self._lines[key] = self._resolve(file, found)
-                found = found if self._lines[key] is not None else None
-            self._seen[key] = found
+            self._open.discard(key)
+            self._seen[key] = found if found is not None and self._fits(file, found) else None
         loaded = self._seen[key]
         if loaded is not None and wanted is not None and loaded.kind != wanted:
             self._add(
@@ -151,7 +153,9 @@ class Loader:
             parsed = model.model_validate_json(json.dumps(document.data), strict=True)
         except ValidationError as error:
             self.problems += [
-                p for p in problems_of(error, file, document, model) if p not in self.problems
+                p
+                for p in problems_of(error, file, document, model, _path_fields(kind))
+                if p not in self.problems
             ]
             return None
         return _Loaded(kind, parsed, document) if self._follow(file, kind, document) else None
@@ -187,22 +191,22 @@ class Loader:
 
     def _follow(self, file: Path, kind: str, document: Document) -> bool:
         """Read what the file refers to; whether all of it is usable."""
-        targets: dict[Path_, str] = {
-            (name,): wanted
-            for name, wanted in REFERENCES.get(kind, {}).items()
-            if isinstance(document.data.get(name), str)
-        }
+        targets = dict(REFERENCES.get(kind, {}))
         if kind == "line":
             feeders = document.data["feeders"]
             targets |= {("feeders", i, "material"): "material" for i in range(len(feeders))}
         good = True
         for path, wanted in targets.items():
-            good &= self._refer(file, document, path, wanted)
+            try:
+                text = document.value(path)
+            except LookupError:
+                continue
+            if isinstance(text, str):
+                good &= self._refer(file, document, path, text, wanted)
         return good
 
-    def _refer(self, file: Path, document: Document, path: Path_, wanted: str) -> bool:
-        text = document.value(path)
-        target = file.parent / text
+    def _refer(self, file: Path, document: Document, path: Path_, text: str, wanted: str) -> bool:
+        target = _beside(file, text)
         if Path(text).is_absolute():
             self._add(
                 file, document, path, f"{text!r} is an absolute path", "a path relative to the file"
@@ -221,6 +225,10 @@ class Loader:
                 f"the path of a {wanted}, relative to this file" + _near(target),
             )
             return False
+        if target.resolve() in self._open:
+            wrong = f"{text!r} leads back to this file"
+            self._add(file, document, path, wrong, f"the path of a {wanted}")
+            return False
         loaded = self.read(target)
         if loaded is not None and loaded.kind != wanted:
             wrong = f"{text!r} is a {loaded.kind}"
@@ -228,45 +236,66 @@ class Loader:
             return False
         return loaded is not None
 
-    def _resolve(self, file: Path, top: _Loaded) -> ResolvedLine | None:
-        line = cast(LineConfig, top.model)
-        product_file = file.parent / line.product
-        product = self.read(product_file, "product")
-        if product is None:
-            return None
-        product_config = cast(ProductConfig, product.model)
-        blend_file = product_file.parent / product_config.blend
-        blend = self.read(blend_file, "material")
-        components = [self.read(file.parent / f.material, "material") for f in line.feeders]
-        if blend is None or any(c is None for c in components):
-            return None
-        blend_config = cast(MaterialConfig, blend.model)
-        for part in ("compaction", "strength"):
-            if getattr(blend_config, part) is None:
-                self._add(
-                    product_file,
-                    product.document,
-                    ("blend",),
-                    f"the blend {blend_config.name!r} has no {part!r}",
-                    "a material with 'compaction' and 'strength', since it is pressed",
-                )
-                return None
-        resolved = ResolvedLine(
-            line=line,
-            product=product_config,
-            blend=blend_config,
-            components=tuple(cast(MaterialConfig, c.model) for c in components if c),
-        )
-        places = {
-            "line": (file, top.document),
-            "product": (product_file, product.document),
-            "blend": (blend_file, blend.document),
-        }
-        findings = check_line(resolved)
+    def _fits(self, file: Path, loaded: _Loaded) -> bool:
+        """Whether the file and those that it refers to agree with each other."""
+        model, places = loaded.model, {loaded.kind: (file, loaded.document)}
+        findings: list[Finding] = []
+        if isinstance(model, LineConfig):
+            resolved = self._join(file, model, places)
+            findings = check_line(resolved)
+            self._lines[file.resolve()] = None if findings else resolved
+        elif isinstance(model, ProductConfig):
+            blend = cast(MaterialConfig, self._model(_beside(file, model.blend)))
+            findings = check_product(model, blend)
+        elif loaded.kind in {"scenario", "controller"}:
+            line = self.line(_beside(file, loaded.document.value(("line",))))
+            if line is not None:
+                check = check_scenario if loaded.kind == "scenario" else check_controller
+                findings = check(model, line)
         for finding in findings:
             where, document = places[finding.owner]
             self._add(where, document, finding.path, finding.wrong, finding.right)
-        return None if findings else resolved
+        return not findings
+
+    def _model(self, file: Path) -> BaseModel:
+        loaded = self._seen[file.resolve()]
+        if loaded is None:
+            raise AssertionError("only called once everything referred to is usable")
+        return loaded.model
+
+    def _join(
+        self, file: Path, line: LineConfig, places: dict[str, tuple[Path, Document]]
+    ) -> ResolvedLine:
+        product_file = _beside(file, line.product)
+        product = cast(ProductConfig, self._model(product_file))
+        blend_file = _beside(product_file, product.blend)
+        for name, path in (("product", product_file), ("blend", blend_file)):
+            loaded = self._seen[path.resolve()]
+            if loaded is not None:
+                places[name] = (path, loaded.document)
+        return ResolvedLine(
+            line=line,
+            product=product,
+            blend=cast(MaterialConfig, self._model(blend_file)),
+            components=tuple(
+                cast(MaterialConfig, self._model(_beside(file, f.material))) for f in line.feeders
+            ),
+        )
+
+
+def _path_fields(kind: str) -> dict[str, str]:
+    fields = {str(path[-1]): wanted for path, wanted in REFERENCES.get(kind, {}).items()}
+    return {**fields, "material": "material"} if kind == "line" else fields
+
+
+def _beside(file: Path, reference: str) -> Path:
+    """What a reference in ``file`` points to, without detours unless links make them matter."""
+    plain = file.parent / reference
+    short = Path(os.path.normpath(plain))
+    try:
+        return short if short.resolve() == plain.resolve() else plain
+    except (OSError, ValueError):
+        return plain
 
 
 def _near(target: Path) -> str:

@@ -155,9 +155,10 @@ def _entries(
 ) -> Iterator[tuple[str, Any]]:
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
+        word = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
+        if not word or not word.isprintable():
             raise YamlProblem("a key is not a word", "keys that are plain text", line, path)
-        key = str(key_node.value)
+        key = str(word)
         here = (*path, key)
         if here in lines:
             raise YamlProblem(
@@ -172,6 +173,9 @@ def _entries(
 
 def _scalar(node: yaml.Node, path: Path_) -> str | int | float | bool | None:
     text = str(node.value)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        line = None if node.start_mark is None else node.start_mark.line + 1
+        raise YamlProblem("half a character (a lone surrogate)", "Unicode text", line, path)
     if getattr(node, "style", None) is not None:
         return text
     if text in _SPECIAL:

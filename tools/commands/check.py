@@ -88,9 +88,10 @@ def check(
     for problem in loader.problems:
         _show_problem(console, problem)
     count = len(loader.problems)
+    checked = f"{len(files)} configuration" + ("s" if len(files) != 1 else "")
     if count:
-        noun = "error" if count == 1 else "errors"
-        console.print(f"{count} {noun} in {len(files)} configurations", style="bold red")
+        errors = f"{count} error" + ("s" if count != 1 else "")
+        console.print(f"{errors} in {checked}", style="bold red")
         raise typer.Exit(BAD_INPUT)
     console.print(table)
-    console.print(f"{len(files)} configurations are valid", style="bold green")
+    console.print(f"{checked} valid", style="bold green")
