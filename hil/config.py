@@ -182,6 +182,7 @@ class LotChange(_Event):
     bulk_density_percent: Annotated[float, Field(gt=-50.0, lt=100.0)] = 0.0
     pressure_scale_percent: Annotated[float, Field(gt=-90.0, lt=300.0)] = 0.0
     strength_percent: Annotated[float, Field(gt=-90.0, lt=300.0)] = 0.0
+    feed_factor_percent: Annotated[float, Field(gt=-90.0, lt=300.0)] = 0.0
 
 
 class NirDrift(_Event):

@@ -6,6 +6,7 @@
 (B4)  dc_j/dt = q [(1+g) c_{j-1} - (1+2g) c_j + g c_{j+1}] / m_j + s    axial dispersion
 (B5)  g = n/Pe - 1/2                               back-mixing ratio of n cells
 (B6)  var/tau^2 = 2/Pe - (2/Pe^2)(1 - exp(-Pe)),   n = tau^2/var     closed-closed vessel
+(B7)  T = T_0 (M/M_ref) sqrt(N/N_ref)             impeller torque [N m]
 
 ``q`` is the flow through the cells; while the hold-up changes, every cell fills alike, and the
 flow across cell ``j`` runs linearly from ``F_in`` to ``F_out``. ``s`` is a source: impeller speed
@@ -17,7 +18,8 @@ References
     values assumed by the project's owner. (B3, B6) Levenspiel, Chemical Reaction Engineering,
     3rd ed. 1999, ch. 13-14; worked out and checked numerically. (B4, B5) cell model with back
     flow, textbook form: its variance tends to (B6) as n grows. Extent as revolutions seen: form
-    after Kushner & Moore 2010, Int J Pharm 399:19-30 (not read).
+    after Kushner & Moore 2010, Int J Pharm 399:19-30 (not read). (B7) form assumed: the impeller
+    works against the powder it carries, weakly rising with speed.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ __all__ = [
     "axial_dispersion_rates",
     "closed_vessel_variance",
     "hold_up_at",
+    "impeller_torque",
     "outflow",
     "tank_rates",
     "tanks_for_peclet",
@@ -60,6 +63,11 @@ def outflow(p: BlenderParameters, hold_up: Expr, speed: Expr) -> Expr:
 def hold_up_at(p: BlenderParameters, flow: Expr, speed: Expr) -> Expr:
     """Steady hold-up [kg] at throughput ``flow`` [kg/s] and impeller speed [rev/s] (B2)."""
     return p.hold_up_0 + flow / (p.rate_0 * (speed / p.speed_0) ** p.alpha)
+
+
+def impeller_torque(nominal: Expr, hold_up_ratio: Expr, speed_ratio: Expr) -> Expr:
+    """Impeller torque [N m] from its nominal value and ratios to nominal hold-up and speed (B7)."""
+    return nominal * hold_up_ratio * maximum(speed_ratio, 0.0) ** 0.5  # (B7)
 
 
 def tank_rates(
