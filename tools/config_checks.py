@@ -8,13 +8,10 @@ what the line can do and the product allows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from math import pi
-from typing import Any, Literal
 
 import numpy as np
 
-from plant_models.config import REQUIRED_MANIPULATED, MaterialConfig, ProductConfig, ZoneConfig
+from plant_models.config import REQUIRED_MANIPULATED, ZoneConfig
 from plant_models.feeder import feed_factor
 from plant_models.line import (
     ResolvedLine,
@@ -34,22 +31,12 @@ from plant_models.tablet_press import (
     fill_depth_for_weight,
     fill_fraction,
 )
+from tools.config_finding import Finding, Path_
 
-__all__ = ["Finding", "check_controller", "check_line", "check_product", "check_scenario"]
+__all__ = ["check_line"]
 
-Path_ = tuple[str | int, ...]
 DENSITY_TOLERANCE = 0.005
 RPM = 1.0 / 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A contradiction, placed in the file that had better change."""
-
-    owner: Literal["line", "product", "blend", "scenario", "controller"]
-    path: Path_
-    wrong: str
-    right: str
 
 
 def check_line(r: ResolvedLine) -> list[Finding]:
@@ -79,73 +66,6 @@ def check_line(r: ResolvedLine) -> list[Finding]:
                 right="parameters of the size that a real line has",
             )
         ]
-
-
-def check_product(product: ProductConfig, blend: MaterialConfig) -> list[Finding]:
-    """In what a product contradicts itself, and whether its blend can be pressed."""
-    area = pi * product.diameter_mm**2 / 4.0
-    if abs(product.die_area_mm2 / area - 1.0) > 0.005:
-        return [
-            Finding(
-                owner="product",
-                path=("die_area_mm2",),
-                wrong=f"{product.die_area_mm2:g} mm2 is not the area of a flat round tablet of "
-                f"{product.diameter_mm:g} mm",
-                right=f"{area:.4g} mm2",
-            )
-        ]
-    return [
-        Finding(
-            owner="product",
-            path=("blend",),
-            wrong=f"the blend {blend.name!r} has no {part!r}",
-            right="a material with 'compaction' and 'strength', since it is pressed",
-        )
-        for part in ("compaction", "strength")
-        if getattr(blend, part) is None
-    ][:1]
-
-
-def check_scenario(scenario: Any, r: ResolvedLine) -> list[Finding]:
-    """In what a `hil.config.ScenarioConfig` contradicts its line."""
-    found = []
-    if (needed := r.line.plc.start_up_s / 60.0) > scenario.start_up_minutes:
-        found.append(
-            Finding(
-                owner="scenario",
-                path=("start_up_minutes",),
-                wrong=f"{scenario.start_up_minutes:g} min is shorter than the start-up sequence of "
-                f"{r.line.name!r}",
-                right=f"at least {needed:g} min (plc.start_up_s of the line)",
-            )
-        )
-    roles = sorted({f.role for f in r.line.feeders})
-    for i, event in enumerate(scenario.events):
-        if (role := getattr(event, "role", roles[0])) not in roles:
-            found.append(
-                Finding(
-                    owner="scenario",
-                    path=("events", i, "role"),
-                    wrong=f"{r.line.name!r} has no feeder with role {role!r}",
-                    right=f"one of {', '.join(roles)}",
-                )
-            )
-    return found
-
-
-def check_controller(controller: Any, r: ResolvedLine) -> list[Finding]:
-    """In what a `controller.config.ControllerConfig` contradicts its line."""
-    period = r.line.plc.control_period_s
-    if controller.period_s == period:
-        return []
-    return [
-        Finding(
-            owner="controller",
-            path=("period_s",),
-            wrong=f"{controller.period_s} s is not the control period of {r.line.name!r}",
-            right=f"{period} s (plc.control_period_s of the line)",
-        )
-    ]
 
 
 def _mv(r: ResolvedLine, tag: str) -> tuple[Path_, float, float, float]:

@@ -73,6 +73,7 @@ _SENTENCES: tuple[tuple[str, str, str], ...] = (
     (r"(.*) needs at least (.*)", r"\1 needs at least \2, which is more", r"at least \2"),
     (r"(.*): lo (\S+) must be below hi (\S+)", r"\1: \2 is not below \3", r"lo below hi"),
     (r"(.*: )?(.*) must differ", r"\2 occur twice", r"\2 that differ"),
+    (r"(\w+) must not be ([\d.]+), else .*", r"\g<0>", r"a \1 other than \2"),
     (r"(.*); (.*)", r"\1", r"\2"),
     (r"(.*?) must (.*)", r"\g<0>", r"must \2"),
 )

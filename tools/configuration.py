@@ -11,6 +11,7 @@ import difflib
 import importlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,14 +20,15 @@ from pydantic import BaseModel, ValidationError
 
 from plant_models.config import LineConfig, MaterialConfig, ProductConfig
 from plant_models.line import ResolvedLine
-from tools.config_checks import (
-    Finding,
+from tools.config_checks import check_line
+from tools.config_errors import ConfigError, Problem, problems_of
+from tools.config_finding import Finding
+from tools.config_partners import (
     check_controller,
-    check_line,
     check_product,
     check_scenario,
+    check_tagmap,
 )
-from tools.config_errors import ConfigError, Problem, problems_of
 from tools.yaml_paths import Document, YamlProblem, path_text, read_yaml
 
 __all__ = [
@@ -54,7 +56,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "controller": ("controller.config", "ControllerConfig"),
     "scenario": ("hil.config", "ScenarioConfig"),
     "security": ("tools.security", "SecurityConfig"),
-    "tagmap": ("tools.tagmap", "TagMapConfig"),
+    "tagmap": ("controller.link.tagmap", "TagMapConfig"),
 }
 
 # kind -> fields that hold a path, and the kind of file they point to.
@@ -64,6 +66,13 @@ REFERENCES: dict[str, dict[Path_, str]] = {
     "controller": {("line",): "line", ("link", "tagmap"): "tagmap", ("security",): "security"},
     "scenario": {("line",): "line"},
     "tagmap": {("line",): "line"},
+}
+
+# kind -> what it must have in common with its line.
+_LINE_CHECKS: dict[str, Callable[[Any, ResolvedLine], list[Finding]]] = {
+    "controller": check_controller,
+    "scenario": check_scenario,
+    "tagmap": check_tagmap,
 }
 
 
@@ -247,11 +256,10 @@ class Loader:
         elif isinstance(model, ProductConfig):
             blend = cast(MaterialConfig, self._model(_beside(file, model.blend)))
             findings = check_product(model, blend)
-        elif loaded.kind in {"scenario", "controller"}:
+        elif loaded.kind in _LINE_CHECKS and getattr(model, "line", None) is not None:
             line = self.line(_beside(file, loaded.document.value(("line",))))
             if line is not None:
-                check = check_scenario if loaded.kind == "scenario" else check_controller
-                findings = check(model, line)
+                findings = _LINE_CHECKS[loaded.kind](model, line)
         for finding in findings:
             where, document = places[finding.owner]
             self._add(where, document, finding.path, finding.wrong, finding.right)
@@ -362,5 +370,5 @@ def load_security(path: Path | str) -> Any:
 
 
 def load_tagmap(path: Path | str) -> Any:
-    """Load a tag map."""
+    """Load a tag map: a `controller.link.tagmap.TagMapConfig`."""
     return _load_as(path, "tagmap")

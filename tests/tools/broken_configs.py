@@ -14,6 +14,7 @@ LINE = "lines/reference.yaml"
 PRODUCT = "products/reference_tablet.yaml"
 MATERIAL = "materials/mcc_ph102.yaml"
 SCENARIO = "scenarios/shift.yaml"
+TAGMAP = "tagmaps/foreign_plc.yaml"
 CONTROLLER = """\
 kind: controller
 schema: 1
@@ -518,6 +519,33 @@ CASES = (
         "line",
         "'line' is missing",
         "the path of a line, relative to this file",
+    ),
+    Broken(
+        "tagmap_no_such_tag",
+        TAGMAP,
+        "Line/Feeder3/MassFlow/PV",
+        "Line/Feeder3/MasFlow/PV",
+        "tags.Line/Feeder3/MasFlow/PV",
+        "'reference line' has no tag 'Line/Feeder3/MasFlow/PV'",
+        "did you mean 'Line/Feeder3/MassFlow/PV'?",
+    ),
+    Broken(
+        "tagmap_scaled_heartbeat",
+        TAGMAP,
+        "{node: DB_Handshake.Heartbeat}",
+        "{node: DB_Handshake.Heartbeat, scale: 0.1}",
+        "tags.Line/PLC/HB",
+        "'Line/PLC/HB' is of type Int64, which cannot be scaled",
+        "an entry without scale and offset",
+    ),
+    Broken(
+        "tagmap_scale_zero",
+        TAGMAP,
+        "scale: 3.6",
+        "scale: 0",
+        "tags.Line/Feeder1/MassFlow/PV.scale",
+        "scale must not be 0, else nothing could be written",
+        "a scale other than 0",
     ),
 )
 

@@ -17,10 +17,13 @@ from tools.configuration import (
     KINDS,
     Loader,
     load,
+    load_controller,
     load_line,
     load_material,
     load_product,
     load_scenario,
+    load_security,
+    load_tagmap,
 )
 from tools.yaml_paths import LARGEST_FILE_BYTES, YamlProblem, parse_yaml, path_text
 
@@ -73,6 +76,10 @@ def test_each_kind_has_its_loader(root: Path) -> None:
     assert isinstance(load_material(configs / "materials/mcc_ph102.yaml"), MaterialConfig)
     assert isinstance(load(configs / "lines/reference.yaml"), LineConfig)
     assert load_scenario(configs / "scenarios/shift.yaml").kind == "scenario"
+    assert load_controller(configs / "controllers/pid.yaml").algorithm == "pid"
+    assert load_security(configs / "security/default.yaml").kind == "security"
+    tagmap = load_tagmap(configs / "tagmaps/foreign_plc.yaml")
+    assert tagmap.inwards("Line/Press/MainForce/PV", 7260.0) == pytest.approx(7.24)
 
 
 def test_a_loader_refuses_another_kind(root: Path) -> None:

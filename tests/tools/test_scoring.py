@@ -9,13 +9,11 @@ import yaml
 from controller.data import CV
 from plant_models.config import ProductConfig
 from tools.scoring import (
-    CommandLog,
     EstimateLog,
     Specification,
     TabletLog,
     TruthLog,
     out_of_specification,
-    score_commands,
     score_estimates,
     score_tablets,
     score_truth,
@@ -148,44 +146,6 @@ def test_alternating_jitter_leaves_the_integral_error_at_zero(spec: Specificatio
     jitter = 200e-6 * (1.0 + 0.01 * (-1.0) ** np.arange(400))
     scores = score_truth(_log(400, weight=jitter), spec, _set_points(400), start=101.0)
     assert scores[CV.TABLET_WEIGHT.value]["iae_norm"] == pytest.approx(0.0, abs=1e-9)
-
-
-def _commands(requested: list[float], times: list[float], accepted: list[bool]) -> CommandLog:
-    n = len(requested)
-    return CommandLog(
-        time=np.array(times),
-        accepted=np.array(accepted),
-        requested=np.array(requested).reshape(n, 1),
-        before=np.full((n, 1), 7.0),
-        limit=np.array([0.2]),
-    )
-
-
-def test_a_move_beyond_the_rate_limit_counts_even_if_refused() -> None:
-    log = _commands([7.05, 7.1, 7.3], [5.0, 10.0, 15.0], [True, True, False])
-    scores = score_commands(log, 5.0)
-    assert scores["max_mv_rate_violation"] == pytest.approx(0.5)
-    assert scores["bump_at_closing"] == pytest.approx(0.25)
-
-
-def test_the_bump_is_the_worst_of_all_closings() -> None:
-    times = [5.0, 10.0, 15.0, 100.0, 105.0]
-    log = _commands([7.02, 7.2, 7.2, 7.08, 7.2], times, [True] * 5)
-    assert score_commands(log, 5.0) == {
-        "max_mv_rate_violation": 0.0,
-        "bump_at_closing": pytest.approx(0.4),
-    }
-
-
-def test_no_frame_is_no_violation() -> None:
-    log = CommandLog(
-        time=np.empty(0),
-        accepted=np.empty(0, dtype=bool),
-        requested=np.empty((0, 1)),
-        before=np.empty((0, 1)),
-        limit=np.array([0.2]),
-    )
-    assert score_commands(log, 5.0) == {"max_mv_rate_violation": 0.0, "bump_at_closing": 0.0}
 
 
 def test_estimates_are_held_against_the_tablets_of_their_own_cycle() -> None:
