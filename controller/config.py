@@ -19,6 +19,7 @@ __all__ = [
     "LinkConfig",
     "OptimisationConfig",
     "PidConfig",
+    "PriorConfig",
     "SourceClockConfig",
     "SupervisionConfig",
     "TagRuleConfig",
@@ -132,8 +133,67 @@ class ValidationConfig(StrictModel):
     lab_clock: SourceClockConfig = SourceClockConfig(age_max_s=900.0)
 
 
+class PriorConfig(StrictModel):
+    """Standard deviations at the start: logarithms, or shares of label and of flow."""
+
+    specific_volume: NonNegative = 0.06
+    pressure_scale: NonNegative = 0.10
+    strength: NonNegative = 0.10
+    potency_bias: NonNegative = 0.015
+    lot_volume: NonNegative = 1e-5
+    lot_scale: NonNegative = 1e-5
+    lot_strength: NonNegative = 1e-5
+    feed_span: NonNegative = 0.0015
+    potency_span: NonNegative = 0.0015
+    compliance: NonNegative = 0.12
+    discharge: NonNegative = 0.10
+
+
 class EstimationConfig(StrictModel):
-    """Moving-horizon estimator."""
+    """Moving-horizon estimator: window, noise levels, robustness.
+
+    Standard deviations are relative (logarithmic) unless the name carries a unit; ``walk`` is per
+    sample. ``force_share`` is how far the force that is put into the twin follows the measured one
+    away from its set point; ``jitter`` the relative scatter of a cycle's mean weight around what
+    the estimate can know.
+    """
+
+    window_samples: Annotated[int, Field(ge=12, le=600)] = 96
+    noise_blocks: Annotated[int, Field(ge=2, le=60)] = 11
+    steps: Annotated[int, Field(ge=1, le=10)] = 2
+    least_samples: Annotated[int, Field(ge=2, le=600)] = 24
+    innovation_limit: Positive = 2.5
+    force_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
+    force_ratio_sd: Positive = 0.008
+    fill_sd: Positive = 0.006
+    lab_weight_sd: Positive = 0.0045
+    lab_strength_sd: Positive = 0.013
+    lab_thickness_sd_um: Positive = 8.0
+    inflow_sd_g: Positive = 0.4
+    jitter: NonNegative = 0.0013
+    dof_measured: Positive = 4.0
+    dof_walk: Positive = 3.0
+    walk: tuple[tuple[str, Positive], ...] = (
+        ("specific_volume", 8e-4),
+        ("pressure_scale", 2e-4),
+        ("strength", 3e-4),
+        ("potency_bias", 3e-4),
+    )
+    bounds: tuple[tuple[str, Positive], ...] = (
+        ("specific_volume", 0.3),
+        ("pressure_scale", 0.6),
+        ("strength", 0.6),
+        ("potency_bias", 0.1),
+        ("feed_span", 0.02),
+        ("potency_span", 0.02),
+        ("compliance", 0.6),
+        ("discharge", 0.5),
+    )
+    lot_sd: tuple[Positive, Positive, Positive] = (0.06, 0.15, 0.05)
+    lot_boost: Positive = 4.0
+    lot_arrives_s: NonNegative = 90.0
+    lot_settled_s: NonNegative = 420.0
+    prior_sd: PriorConfig = PriorConfig()
 
 
 class OptimisationConfig(StrictModel):

@@ -1,0 +1,1 @@
+"""Estimation: feeder filters, moving-horizon estimator, arrival cost."""

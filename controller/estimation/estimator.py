@@ -1,0 +1,413 @@
+"""The estimator of the line: feeder filters, the moving window, quality with intervals.
+
+Samples are added while the press runs; while it stands, nothing in the line moves and neither does
+the window. A new lot marker turns the effects of the lot before into the new normal and opens the
+lot's own three effects; the disturbances are allowed to walk faster while its powder arrives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log, sqrt
+from pathlib import Path
+
+import numpy as np
+
+from controller.config import EstimationConfig
+from controller.data import CV, Array, Estimate, Interval, LabSample, Validated
+from controller.estimation.arrival import advance, predict
+from controller.estimation.feeders import FeederEstimate, FeederFilter
+from controller.estimation.mhe import Arrival, MheProblem, MheSolution, MheTuning, solve
+from controller.estimation.window import MEASURED, PRE_TO_MAIN, STRENGTH_EXPONENT, Window
+from controller.twin.compiled import Rollout, build_rollout
+from controller.twin.core import INPUTS, OUTPUTS, PARAMETERS, ControlTwin
+from plant_models.line import ResolvedLine, blender_parameters
+from plant_models.quality import tensile_strength_from_breaking_force
+from plant_models.signals import MV
+from plant_models.variables import Structure
+
+__all__ = ["EstimatorState", "LineEstimator"]
+
+_LEVEL = "Line/Chute/Level/PV"
+_POTENCY = "Line/FeedFrame/Potency/PV"
+_MAIN, _PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
+_RUNS_ABOVE = 10.0 / 60.0  # turret speed [rev/s] above which tablets are made
+_RECENT = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorState:
+    """Everything that the next cycle needs; picklable.
+
+    ``x`` and ``p`` are the state and parameters now; ``lot_share`` is the newest lot's share in the
+    feed (0 before the first marker, 1 after). ``innovations`` are the last mean squares of the
+    normalised surprises, ``misfit`` their slow mean by column.
+    """
+
+    feeders: tuple[FeederEstimate, ...]
+    window: Window
+    arrival: Arrival | None
+    solution: MheSolution | None
+    inputs: Array
+    lot: str
+    lot_share: float
+    lot_time: float
+    pending: tuple[LabSample, ...]
+    innovations: tuple[float, ...]
+    misfit: Array
+
+
+class LineEstimator:
+    """Estimator of one line; built once, holds no state of its own but the compiled roll-outs."""
+
+    def __init__(
+        self,
+        resolved: ResolvedLine,
+        structure: Structure,
+        config: EstimationConfig,
+        period: float,
+        cache: Path | None,
+    ) -> None:
+        self.resolved, self.config, self.period = resolved, config, period
+        self.twin = ControlTwin(resolved, structure, step=period)
+        stage = self.twin.stage_function()
+        names = self.twin.state_names
+        free = [i for i, n in enumerate(names) if i < 2 or ".api" in n]
+        self.problem = MheProblem(
+            twin=self.twin,
+            rollout=build_rollout(stage, config.window_samples, cache),
+            tuning=_tuning(config, resolved),
+            free=np.array(free, dtype=int),
+            cascade=structure is Structure.CASCADE,
+            blocks=config.noise_blocks,
+        )
+        self.one_stage: Rollout = build_rollout(stage, 1, cache)
+        self.feeders = tuple(FeederFilter(f, period) for f in resolved.line.feeders)
+        self._api = resolved.feeder_index("api")
+        self._filler = resolved.feeder_index("filler")
+        self._delay = round(resolved.line.instruments.potency_delay_s / period)
+
+    def initial(self) -> EstimatorState:
+        """Before the first cycle."""
+        return EstimatorState(
+            feeders=tuple(f.initial() for f in self.feeders),
+            window=Window.empty(),
+            arrival=None,
+            solution=None,
+            inputs=np.zeros(len(INPUTS)),
+            lot="",
+            lot_share=0.0,
+            lot_time=-1e9,
+            pending=(),
+            innovations=(),
+            misfit=np.ones(len(MEASURED)),
+        )
+
+    def update(self, state: EstimatorState, seen: Validated, steps: int) -> EstimatorState:
+        """One cycle on; ``steps`` Gauss-Newton steps."""
+        state = self._update_feeders(state, seen)
+        state = self._update_lot(state, seen)
+        state = replace(state, pending=(*state.pending, *seen.samples)[-4:])
+        turret = _reading(seen, f"{MV.TURRET_SPEED}/FBK")
+        if turret is None or turret < _RUNS_ABOVE or _reading(seen, _MAIN) is None:
+            return state if turret is None or turret >= _RUNS_ABOVE else self._stand(state)
+        inputs = self._inputs(state, seen, turret)
+        values, weights = self._measured(seen, inputs)
+        if state.arrival is None:
+            state = replace(state, arrival=self._first_arrival(inputs, values, weights))
+        state = self._append(state, seen, inputs, values, weights)
+        return self._solve(state, steps)
+
+    def estimate(self, state: EstimatorState, time: float) -> Estimate | None:
+        """What the state says about the line and the tablets being made; None before it began."""
+        if state.solution is None:
+            return None
+        s = state.solution
+        quality = self._quality(state)
+        recent = state.innovations[-_RECENT:]
+        surprise = float(np.mean(recent)) if recent else np.inf
+        enough = state.window.size >= self.config.least_samples and len(recent) == _RECENT
+        names = [self.twin.state_names[i] for i in self.problem.free] + list(PARAMETERS[:-1])
+        return Estimate(
+            time=time,
+            names=tuple(names),
+            mean=np.concatenate((s.x[self.problem.free, -1], s.p[:-1, -1])),
+            covariance=s.cov,
+            quality=quality,
+            converged=bool(enough and s.finite and surprise < self.config.innovation_limit),
+            normalised_innovation=surprise if np.isfinite(surprise) else -1.0,
+            note="" if s.finite else "the window's arithmetic broke down; the last estimate holds",
+        )
+
+    # one cycle, step by step
+
+    def _update_feeders(self, state: EstimatorState, seen: Validated) -> EstimatorState:
+        feeders = []
+        for i, (f, e) in enumerate(zip(self.feeders, state.feeders, strict=True), start=1):
+            weight = _reading(seen, f"Line/Feeder{i}/Weight/PV")
+            speed = _reading(seen, f"Line/Feeder{i}/ScrewSpeed/PV")
+            feeders.append(
+                f.update(e, weight, e.speed if speed is None else speed, seen.refills[i - 1])
+            )
+        return replace(state, feeders=tuple(feeders))
+
+    def _update_lot(self, state: EstimatorState, seen: Validated) -> EstimatorState:
+        lot = seen.lots[self._filler]
+        if not state.lot or not lot or lot == state.lot:
+            return replace(state, lot=lot or state.lot)
+        state = replace(state, lot=lot, lot_time=seen.time)
+        if state.solution is None or state.arrival is None:
+            return state
+        return replace(self._new_normal(state), lot_share=1.0)
+
+    def _new_normal(self, state: EstimatorState) -> EstimatorState:
+        """The lot so far becomes the basis; the next lot's effects are unknown again."""
+        arrival, s = state.arrival, state.solution
+        if arrival is None or s is None:
+            return state
+        lots = [i for i, n in enumerate(self.twin.state_names) if ".lot" in n]
+        nf, count = self.problem.free.size, len(PARAMETERS) - 1
+        fold = np.eye(nf + count)
+        x, p, ps = arrival.x.copy(), arrival.p.copy(), s.p.copy()
+        x0, xs, inputs = s.x0.copy(), s.x.copy(), state.window.inputs.copy()
+        x[lots], x0[lots], xs[lots] = 0.0, 0.0, 0.0
+        inputs[INPUTS.index("lot")] = 0.0
+        prior = []
+        for base, effect, sd in zip(
+            ("specific_volume", "pressure_scale", "strength"),
+            ("lot_volume", "lot_scale", "lot_strength"),
+            self.config.lot_sd,
+            strict=True,
+        ):
+            b, e = PARAMETERS.index(base), PARAMETERS.index(effect)
+            share = state.lot_share
+            p[b] += share * p[e]
+            ps[b] += share * ps[e]
+            p[e], ps[e] = 0.0, 0.0
+            fold[nf + b, nf + e] = share
+            fold[nf + e, nf + e] = 0.0
+            prior.append((nf + e, sd**2))
+        cov = fold @ arrival.cov @ fold.T
+        for i, variance in prior:
+            cov[i, i] = variance
+        return replace(
+            state,
+            arrival=Arrival(x, p, cov),
+            solution=replace(s, x0=x0, x=xs, p=ps),
+            window=replace(state.window, inputs=inputs),
+        )
+
+    def _stand(self, state: EstimatorState) -> EstimatorState:
+        return replace(state, innovations=())
+
+    def _inputs(self, state: EstimatorState, seen: Validated, turret: float) -> Array:
+        flows = [e.flow for e in state.feeders]
+        total = sum(flows)
+        api = flows[self._api] / total if total > 1e-5 else 0.1
+        blender = _reading(seen, f"{MV.BLENDER_SPEED}/FBK")
+        if self.problem.cascade:
+            set_point = seen.actual[MV.MAIN_FORCE]
+            measured = _reading(seen, _MAIN) or set_point
+            off = measured / set_point - 1.0
+            share = 1.0 if abs(off) > 0.12 else self.config.force_share
+            press = set_point * (1.0 + share * off)
+        else:
+            press = _reading(seen, f"{MV.FILL_DEPTH}/FBK") or seen.actual[MV.FILL_DEPTH]
+        return np.array(
+            [
+                max(total, 1e-6),
+                api,
+                state.lot_share,
+                blender if blender else seen.actual[MV.BLENDER_SPEED],
+                press,
+                seen.actual[MV.THICKNESS],
+                turret,
+            ]
+        )
+
+    def _measured(self, seen: Validated, inputs: Array) -> tuple[Array, Array]:
+        values, weights = np.zeros(len(MEASURED)), np.zeros(len(MEASURED))
+
+        def put(column: str, value: float, weight: float) -> None:
+            values[MEASURED.index(column)] = value
+            weights[MEASURED.index(column)] = weight
+
+        m = seen.measurements
+        if _LEVEL in m:
+            put("level", m[_LEVEL].value, m[_LEVEL].weight)
+        main, pre = m.get(_MAIN), m.get(_PRE)
+        if main is not None and main.weight > 0.0:
+            force = log(main.value)
+            if pre is not None and pre.weight > 0.0 and pre.value > 0.0:
+                put("pre_to_main", log(pre.value) - PRE_TO_MAIN * force, pre.weight)
+            fill = _reading(seen, f"{MV.FILL_DEPTH}/FBK")
+            if not self.problem.cascade:
+                put("press", force, main.weight)
+            elif fill is not None and fill > 0.0:
+                # the depth that would have met the input's force: 4.4 is dlnF/dlnW at the setting
+                put("press", log(fill) - (force - log(inputs[4])) / 4.4, main.weight)
+        return values, weights
+
+    def _first_arrival(self, inputs: Array, values: Array, weights: Array) -> Arrival:
+        blender = blender_parameters(self.resolved)
+        api = self.resolved.product.api_percent / 100.0
+        x = self.twin.steady(max(float(inputs[0]), 1e-3), api, 0.0, blender.speed_0)
+        level = MEASURED.index("level")
+        if weights[level] > 0.0:
+            x[1] = max(values[level], 0.05) * self.resolved.line.chute.capacity_kg
+        c = self.config
+        state_sd = [0.05, 0.02] + [0.03 * api] * (self.problem.free.size - 2)
+        parameter_sd = [getattr(c.prior_sd, name) for name in PARAMETERS[:-1]]
+        sd = np.array(state_sd + parameter_sd)
+        return Arrival(x, np.zeros(len(PARAMETERS)), np.diag(sd**2))
+
+    def _append(
+        self,
+        state: EstimatorState,
+        seen: Validated,
+        inputs: Array,
+        values: Array,
+        weights: Array,
+    ) -> EstimatorState:
+        innovations, misfit = state.innovations, state.misfit
+        if state.solution is not None:
+            s = state.solution
+            expected, variance = predict(
+                self.problem, self.one_stage, s.x[:, -1], s.p[:, -1], s.cov, inputs
+            )
+            spread = variance + self.problem.tuning.sigma**2
+            used = weights > 0.0
+            if np.any(used):
+                ratio = np.minimum((values - expected) ** 2 / spread, 9.0)
+                innovations = (*innovations, float(np.mean(ratio[used])))[-_RECENT:]
+                misfit = np.where(used, 0.98 * misfit + 0.02 * ratio, misfit)
+        age = seen.time - state.lot_time
+        c = self.config
+        boost = c.lot_boost if c.lot_arrives_s <= age <= c.lot_settled_s else 1.0
+        window = state.window.append(seen.time, inputs, values, weights, boost)
+        nir = seen.measurements.get(_POTENCY)
+        if nir is not None and nir.weight > 0.0 and window.size > self._delay:
+            window = window.place(window.size - 1 - self._delay, "potency", nir.value, nir.weight)
+        window, pending = self._place_samples(window, state.pending)
+        return replace(
+            state,
+            window=window,
+            pending=pending,
+            inputs=inputs,
+            innovations=innovations,
+            misfit=misfit,
+        )
+
+    def _place_samples(
+        self, window: Window, pending: tuple[LabSample, ...]
+    ) -> tuple[Window, tuple[LabSample, ...]]:
+        diameter = self.resolved.product.diameter_mm * 1e-3
+        for sample in pending:
+            index = window.index_at(sample.taken, self.period)
+            if index is None or not sample.weights:
+                continue
+            weight = log(float(np.mean(sample.weights)))
+            window = window.place(index, "lab_weight", weight, 1.0)
+            window = window.place(index, "lab_thickness", float(np.mean(sample.thicknesses)), 1.0)
+            strengths = [
+                tensile_strength_from_breaking_force(f, diameter, t)
+                for f, t in zip(sample.forces, sample.thicknesses, strict=True)
+            ]
+            strength = log(float(np.mean(strengths))) - STRENGTH_EXPONENT * weight
+            window = window.place(index, "lab_strength", strength, 1.0)
+        return window, ()
+
+    def _solve(self, state: EstimatorState, steps: int) -> EstimatorState:
+        window, arrival, last = state.window, state.arrival, state.solution
+        if arrival is None:
+            return state
+        if last is None:
+            p = np.repeat(arrival.p[:, None], window.size, axis=1)
+            x0 = arrival.x
+        else:
+            x0, p = last.x0, np.column_stack((last.p, last.p[:, -1]))
+            if window.size > self.config.window_samples:
+                extended = replace(last, p=p)
+                arrival = advance(self.problem, self.one_stage, arrival, window, extended)
+                x0, p, window = last.x[:, 0].copy(), p[:, 1:], window.drop_first()
+        solution = solve(self.problem, window, arrival, x0, p, steps)
+        if not solution.finite:
+            keep = state.solution
+            solution = replace(keep, finite=False) if keep is not None else solution
+            return replace(state, solution=solution)
+        return replace(state, window=window, arrival=arrival, solution=solution)
+
+    # quality of the tablets being made
+
+    def _quality(self, state: EstimatorState) -> dict[str, Interval]:
+        s = state.solution
+        if s is None:
+            return {}
+        x_before = s.x[:, -2] if s.x.shape[1] > 1 else s.x0
+        out = self.one_stage(x_before, s.p[:, -1:], state.inputs[:, None])
+        count = len(PARAMETERS) - 1
+        h = np.hstack((out.hx[:, self.problem.free, 0], out.hp[:, :count, 0]))
+        y = out.y[:, 0].copy()
+        spread = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", h, s.cov, h), 0.0))
+        spread *= sqrt(self._inflation(state))
+        at = {name: i for i, name in enumerate(OUTPUTS)}
+        jitter = self.config.jitter
+        weight = float(np.exp(y[at["log_weight"]]))
+        strength = float(np.exp(y[at["log_strength"]]))
+        weight_sd = sqrt(spread[at["log_weight"]] ** 2 + jitter**2)
+        strength_sd = sqrt(spread[at["log_strength"]] ** 2 + (STRENGTH_EXPONENT * jitter) ** 2)
+        throughput = float(y[at["throughput"]])
+
+        def interval(mean: float, sd: float) -> Interval:
+            return Interval(mean, 1.96 * sd)
+
+        return {
+            CV.POTENCY: interval(float(y[at["potency"]]), spread[at["potency"]]),
+            CV.TABLET_WEIGHT: interval(weight, weight * weight_sd),
+            CV.TENSILE_STRENGTH: interval(strength, strength * strength_sd),
+            CV.THROUGHPUT: interval(throughput, throughput * weight_sd),
+            "chute_level": interval(float(y[at["level"]]), spread[at["level"]]),
+            "tablet_thickness": interval(float(y[at["thickness"]]), spread[at["thickness"]]),
+            "main_compression_force": interval(float(np.exp(y[at["log_main_force"]])), 0.0),
+            "ejection_force": interval(
+                float(y[at["ejection_force"]]), spread[at["ejection_force"]]
+            ),
+        }
+
+    def _inflation(self, state: EstimatorState) -> float:
+        """Factor on the variance from how the surprises of level and force ratio turned out."""
+        columns = [MEASURED.index("level"), MEASURED.index("pre_to_main")]
+        return float(np.clip(np.max(state.misfit[columns]), 1.0, 4.0))
+
+
+def _reading(seen: Validated, tag: str) -> float | None:
+    item = seen.measurements.get(tag)
+    return item.value if item is not None and item.weight > 0.0 else None
+
+
+def _tuning(config: EstimationConfig, resolved: ResolvedLine) -> MheTuning:
+    count = len(PARAMETERS)
+    walk, lo, hi = np.zeros(count), np.full(count, -1e3), np.full(count, 1e3)
+    for name, value in config.walk:
+        walk[PARAMETERS.index(name)] = value
+    for name, limit in config.bounds:
+        lo[PARAMETERS.index(name)], hi[PARAMETERS.index(name)] = -limit, limit
+    noise = resolved.line.instruments
+    sigma = {
+        "level": noise.level_noise_percent / 100.0,
+        "pre_to_main": config.force_ratio_sd,
+        "press": config.fill_sd,
+        "potency": noise.potency_noise_percent / 100.0,
+        "lab_weight": config.lab_weight_sd,
+        "lab_strength": config.lab_strength_sd,
+        "lab_thickness": config.lab_thickness_sd_um * 1e-6,
+    }
+    return MheTuning(
+        sigma=np.array([sigma[n] for n in MEASURED]),
+        walk=walk,
+        inflow=config.inflow_sd_g * 1e-3,
+        dof_measured=config.dof_measured,
+        dof_walk=config.dof_walk,
+        lo=lo,
+        hi=hi,
+    )
