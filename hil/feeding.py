@@ -28,6 +28,7 @@ from plant_models.line import ResolvedLine, feeder_parameters
 
 __all__ = ["Feeding"]
 
+_STANDSTILL = 1e-4  # screw speed [rev/s] below which a stopped screw stands
 _STEPS = 4  # per plant second; the screw's time constant is 1.5 s
 
 
@@ -83,6 +84,8 @@ class _Feeder:
             s.speed += float(d_speed) * dt
             fed += out
             refilled += inflow * dt
+        if speed_set <= 0.0 and s.speed < _STANDSTILL:
+            s.speed = 0.0
         if turned > 0.0:
             s.running += 1.0
         s.portion += refilled
