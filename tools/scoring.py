@@ -1,18 +1,17 @@
-"""Scores of a shift, from what the plant itself logged: tablets, integral errors, zones, moves.
+"""Scores of a shift, from what the plant itself logged: tablets, integral errors, zones.
 
 (S1)  m(t) = mean of a per-second value over (t - 60 s, t]          moving mean
 (S2)  iae_norm = 100 mean |m - sp| / sp                             over the counted window
 (S3)  rmse = sqrt(mean (m - sp)^2)                                  over the counted window
 (S4)  tablet out of specification: weight, strength, or the assay of its revolution outside limits
 (S5)  floor: (S4) after each value is multiplied by target / m(t);  excess = count - floor
-(S6)  violation = max(|REQ - ACT_before| / limit - 1, 0)            frames as they were received
-(S7)  bump = max |REQ - ACT_before| / limit                         first frame after each closing
-(S8)  coverage_95 = share of cycles with |estimate - truth| <= half-width;
+(S6)  coverage_95 = share of cycles with |estimate - truth| <= half-width;
       sharpness = mean half-width / (1.96 rmse)
 
 The moving mean takes away what belongs to the press's own loop and no supervisor can touch; (S5)
 keeps exactly that part, scatter and loop jitter, and nothing else. Truth is SI, results are in
-plant units (`UNITS`). The counted window begins with the first cycle in closed loop.
+plant units (`UNITS`). The counted window begins with the first cycle in closed loop. Moves of the
+manipulated variables are scored by `hil.tally` from the command frames that the plant received.
 """
 
 from __future__ import annotations
@@ -31,14 +30,12 @@ from plant_models.units import LABEL_PERCENT, from_si, to_si
 __all__ = [
     "CV_UNITS",
     "UNITS",
-    "CommandLog",
     "EstimateLog",
     "Specification",
     "TabletLog",
     "TruthLog",
     "nested",
     "out_of_specification",
-    "score_commands",
     "score_estimates",
     "score_tablets",
     "score_truth",
@@ -114,21 +111,6 @@ class TruthLog:
     diverted: NDArray[np.int64]
     released: NDArray[np.int64]
     tablets: TabletLog
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandLog:
-    """Command frames as the plant received them, before any clamp.
-
-    ``requested`` and ``before`` (set point in use when the frame came) are ``(frames, mvs)``,
-    ``limit`` ``(mvs,)`` the largest move per control period, all in plant units.
-    """
-
-    time: Array
-    accepted: Flags
-    requested: Array
-    before: Array
-    limit: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,28 +274,6 @@ def score_truth(
     return result
 
 
-def score_commands(log: CommandLog, period: float) -> dict[str, float]:
-    """Violation of MV rates (S6) and bump at closing (S7).
-
-    A closing is the first accepted frame, or one that follows a gap of more than three control
-    periods ``period`` [s]. Without any frame both are 0.
-    """
-    if log.time.size == 0:
-        return {"max_mv_rate_violation": 0.0, "bump_at_closing": 0.0}
-    share = (np.abs(log.requested - log.before) / log.limit).max(axis=1)
-    violation = max(float(share.max()) - 1.0, 0.0)
-    times = log.time[log.accepted]
-    bump = 0.0
-    if times.size:
-        closing = np.concatenate(([True], np.diff(times) > 3.0 * period))
-        bump = float(share[log.accepted][closing].max())
-    # A request of exactly the limit passes through unit conversion and comes back rounded.
-    return {
-        "max_mv_rate_violation": violation if violation > 1e-9 else 0.0,
-        "bump_at_closing": bump,
-    }
-
-
 def score_estimates(
     truth: TruthLog,
     estimates: EstimateLog,
@@ -322,7 +282,7 @@ def score_estimates(
     end: float = np.inf,
     names: Sequence[str] = tuple(CV_UNITS),
 ) -> dict[str, dict[str, float]]:
-    """Estimates against the mean of the tablets made in their cycle (S8).
+    """Estimates against the mean of the tablets made in their cycle (S6).
 
     Cycles with time in ``[start, end)`` count; the tablets of a cycle at ``t`` are those of
     ``(t - period, t]``. Empty where no cycle has an estimate.

@@ -1,0 +1,311 @@
+"""Conventional control of the line: trims, ratio and level loops behind the protocol of a brain.
+
+What a good plant runs in CASCADE, without an estimator of states and without an optimiser:
+
+- weight and strength by at-line samples through thickness and force setting together, decoupled by
+  the inverse of the press equations, dead time by internal model (`internal_model`);
+- potency by gravimetric ratio on totals with refill feed-forward (`feed`); the NIR is an alarm, or
+  a slow trim where the configuration says so;
+- throughput by turret speed for the weight as it is now, level by the total feed (`feed`).
+
+A move of the force setting carries the thickness that keeps the weight: both are planned for the
+same cycle, each within its rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import exp
+
+import numpy as np
+
+from controller.baselines.feed import (
+    Balance,
+    BalanceTuning,
+    FeederFlows,
+    advance_balance,
+    advance_flows,
+    advance_surplus,
+)
+from controller.baselines.internal_model import (
+    LabTrim,
+    OperatingRecord,
+    PressModel,
+    TrimTuning,
+    update,
+)
+from controller.brain import Forced, Step
+from controller.config import PidConfig
+from controller.data import CV, Mode, Plan, ReachedBy, Targets, Validated
+from plant_models import line as build
+from plant_models.blender import hold_up_at
+from plant_models.line import ResolvedLine
+from plant_models.regulatory import limit_move
+from plant_models.signals import MV, LineState, RefillPhase
+from plant_models.units import to_si
+
+__all__ = ["PidBrain", "PidState"]
+
+_HISTORY_S = 900.0
+_OBSERVED = (LineState.STARTING, LineState.RUNNING, LineState.RESTARTING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PidState:
+    """Everything that the loops remember."""
+
+    history: tuple[OperatingRecord, ...]
+    trim: LabTrim
+    flows: FeederFlows
+    surplus: float
+    balance: Balance
+    extent: float
+    nir: float
+    nir_trim: float
+    lots: tuple[str, ...]
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    lo: float
+    hi: float
+    move: float
+
+
+class PidBrain:
+    """The conventional loops of one line.
+
+    Parameters
+    ----------
+    line
+        The line as configured.
+    config
+        Tuning.
+    period
+        Control period [s].
+    """
+
+    name = "pid"
+    manipulated = (MV.TOTAL_FEED, MV.API_RATIO, MV.MAIN_FORCE, MV.THICKNESS, MV.TURRET_SPEED)
+
+    def __init__(self, line: ResolvedLine, config: PidConfig, period: float) -> None:
+        self._config, self._period = config, period
+        self._model = PressModel(line)
+        self._feeders = tuple(build.feeder_parameters(f) for f in line.line.feeders)
+        self._api = line.feeder_index("api")
+        self._filler = line.feeder_index("filler")
+        self._recipe = build.recipe_fractions(line)
+        self._flow = build.nominal_flow(line)
+        self._stations = line.product.stations
+        self._chute = line.line.chute.capacity_kg
+        self._content = self._chute * line.line.chute.nominal_level_percent / 100.0
+        blender = build.blender_parameters(line)
+        frame = build.frame_parameters(line)
+        self._age = hold_up_at(blender, self._flow, blender.speed_0) + self._content + frame.hold_up
+        self._balance = BalanceTuning(
+            blender_lag=1.0 / blender.rate_0,
+            time_constant=config.balance_s,
+            bias_max=config.balance_limit_percent / 100.0,
+        )
+        self._trim = TrimTuning(
+            weight_gain=config.weight_gain,
+            strength_gain=config.strength_gain,
+            lot_arrives_s=config.lot_arrives_s,
+            lot_settled_s=config.lot_settled_s,
+        )
+        self._limits = {
+            m.tag: _Limit(
+                to_si(m.lo, m.unit),
+                to_si(m.hi, m.unit),
+                to_si(m.move_per_5s, m.unit) * period / 5.0,
+            )
+            for m in line.line.manipulated
+        }
+
+    def initial(self) -> PidState:
+        """State before the first cycle: the line as configured."""
+        flows = tuple(self._flow * x for x in self._recipe)
+        never = (float("-inf"),) * len(flows)
+        return PidState(
+            history=(),
+            trim=LabTrim(),
+            flows=FeederFlows(
+                flows=flows, held=flows, closed_at=never, volumetric=(False,) * len(flows)
+            ),
+            surplus=0.0,
+            balance=Balance(content=self._content, blended=self._flow, bias=0.0),
+            extent=self._model.extent(self._flow),
+            nir=1.0,
+            nir_trim=0.0,
+            lots=(),
+        )
+
+    def step(
+        self,
+        state: PidState,
+        validated: Validated,
+        mode: Mode,
+        targets: Targets,
+        deadline_s: float,
+        forced: Forced | None = None,
+    ) -> Step:
+        """One cycle of all loops; nothing to solve, so ``deadline_s`` is never reached."""
+        taken = Forced(estimator_steps=0, optimiser_steps=0, reached_by=ReachedBy.BASELINE)
+        if validated.line_state not in _OBSERVED:
+            hold = replace(state, time=validated.time, surplus=0.0)
+            return Step(state=hold, estimate=None, forecast=None, plan=None, taken=taken)
+        state = self._observe(state, validated)
+        moves = self._press(state, validated, targets)
+        moves |= self._throughput(state, validated, targets, moves)
+        moves |= self._ratio(state, validated, targets, moves[MV.TOTAL_FEED])
+        plan = Plan(
+            time=validated.time,
+            times=np.zeros(1),
+            moves={tag: np.array([moves[tag]]) for tag in self.manipulated},
+            reached_by=ReachedBy.BASELINE,
+            steps=0,
+            solver_verdicts=self._alarms(state, targets),
+            cost=0.0,
+        )
+        if mode is Mode.CLOSED_LOOP and self._config.nir_trim_s is not None:
+            state = self._nir_trimmed(state, validated, targets, self._config.nir_trim_s)
+        return Step(state=state, estimate=None, forecast=None, plan=plan, taken=taken)
+
+    # what the loops see
+
+    def _observe(self, state: PidState, v: Validated) -> PidState:
+        c = self._config
+        dt = self._period if state.time is None else max(v.time - state.time, 0.0)
+        dt = min(dt, 3.0 * self._period)
+        flows = advance_flows(
+            state.flows,
+            v.time,
+            tuple(_good(v, f"Line/Feeder{i}/MassFlow/PV") for i in range(1, len(v.refills) + 1)),
+            v.refills,
+            self._feeders,
+            c.refill_feed_forward,
+        )
+        extent = self._model.extent(max(flows.total, 0.2 * self._flow))
+        share = 1.0 - exp(-dt * flows.total / self._age)
+        lot_time = v.time if state.lots and v.lots != state.lots else state.trim.lot_time
+        record = self._record(state, v)
+        history = (*(p for p in state.history if v.time - p.time <= _HISTORY_S), record)
+        trim = update(
+            self._model, replace(state.trim, lot_time=lot_time), self._trim, v.samples, history
+        )
+        level = _good(v, "Line/Chute/Level/PV")
+        nir = _good(v, "Line/FeedFrame/Potency/PV")
+        smooth = 1.0 - exp(-dt / c.nir_filter_s)
+        return PidState(
+            history=history,
+            trim=trim,
+            flows=flows,
+            surplus=advance_surplus(
+                state.surplus, flows, self._api, self._recipe[self._api], dt, c.surplus_leak_s
+            ),
+            balance=advance_balance(
+                state.balance,
+                self._balance,
+                flows.total,
+                self._consumption(trim, record, v.actual[MV.TURRET_SPEED]),
+                None if level is None else level * self._chute,
+                dt,
+            ),
+            extent=state.extent + share * (extent - state.extent),
+            nir=state.nir if nir is None else state.nir + smooth * (nir - state.nir),
+            nir_trim=state.nir_trim,
+            lots=v.lots,
+            time=v.time,
+        )
+
+    def _record(self, state: PidState, v: Validated) -> OperatingRecord:
+        force = _good(v, "Line/Press/MainForce/PV")
+        thickness = _good(v, f"{MV.THICKNESS}/FBK")
+        return OperatingRecord(
+            time=v.time,
+            force=v.actual[MV.MAIN_FORCE] if force is None else max(force, 1.0),
+            thickness=v.actual[MV.THICKNESS] if thickness is None else thickness,
+            extent=state.extent,
+        )
+
+    def _consumption(self, trim: LabTrim, point: OperatingRecord, turret: float) -> float:
+        weight = self._model.weight(point.force, point.thickness) * exp(trim.weight)
+        return turret * self._stations * weight
+
+    # what the loops do
+
+    def _move(self, v: Validated, tag: str, wanted: float) -> float:
+        """``wanted`` within range and rate; where the MV is not ours, what is in use."""
+        actual = v.actual[tag]
+        if not v.available.get(tag, False):
+            return actual
+        limit = self._limits[tag]
+        return float(limit_move(wanted, actual, limit.lo, limit.hi, limit.move))
+
+    def _press(self, state: PidState, v: Validated, targets: Targets) -> dict[str, float]:
+        """Force for the strength, thickness for the weight at the force of the same cycle."""
+        sp = targets.set_points
+        force = self._model.force_for(
+            sp[CV.TENSILE_STRENGTH] * exp(-state.trim.strength), state.extent
+        )
+        next_force = self._move(v, MV.MAIN_FORCE, force)
+        thickness = self._model.thickness_for(
+            sp[CV.TABLET_WEIGHT] * exp(-state.trim.weight), next_force
+        )
+        return {MV.MAIN_FORCE: next_force, MV.THICKNESS: self._move(v, MV.THICKNESS, thickness)}
+
+    def _throughput(
+        self, state: PidState, v: Validated, targets: Targets, press: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Turret speed for the throughput, total feed for the level (K5, K6)."""
+        weight = self._model.weight(press[MV.MAIN_FORCE], press[MV.THICKNESS])
+        tablet = weight * exp(state.trim.weight) * (1.0 + state.balance.bias)
+        turret = self._move(
+            v, MV.TURRET_SPEED, targets.set_points[CV.THROUGHPUT] / (self._stations * tablet)
+        )
+        consumption = turret * self._stations * tablet  # (K5)
+        feed = consumption + (self._content - state.balance.content) / self._config.level_s  # (K6)
+        if state.flows.volumetric[self._api]:
+            surplus = state.flows.flows[self._api] / state.flows.held[self._api] - 1.0
+            feed *= 1.0 + surplus
+        return {MV.TURRET_SPEED: turret, MV.TOTAL_FEED: self._move(v, MV.TOTAL_FEED, feed)}
+
+    def _ratio(
+        self, state: PidState, v: Validated, targets: Targets, feed: float
+    ) -> dict[str, float]:
+        """API ratio that works the surplus off, more of it while the filler overfeeds (K2)."""
+        flows = state.flows
+        share = self._recipe[self._api] * targets.set_points[CV.POTENCY]
+        extra = 0.0
+        if flows.volumetric[self._filler]:
+            extra = share * (flows.flows[self._filler] - flows.held[self._filler]) / feed
+        work_off = self._config.surplus_gain_per_s * state.surplus / feed
+        wanted = (share + extra - work_off) * (1.0 + state.nir_trim)
+        return {MV.API_RATIO: self._move(v, MV.API_RATIO, wanted)}
+
+    def _nir_trimmed(
+        self, state: PidState, v: Validated, targets: Targets, time: float
+    ) -> PidState:
+        if v.refills[self._api] is RefillPhase.ACTIVE:
+            return state
+        error = targets.set_points[CV.POTENCY] - state.nir
+        limit = self._limits[MV.API_RATIO]
+        centre = self._recipe[self._api]
+        trim = state.nir_trim + self._period / time * error
+        return replace(
+            state, nir_trim=min(max(trim, limit.lo / centre - 1.0), limit.hi / centre - 1.0)
+        )
+
+    def _alarms(self, state: PidState, targets: Targets) -> tuple[str, ...]:
+        deviation = 100.0 * (state.nir - targets.set_points[CV.POTENCY])
+        if abs(deviation) <= self._config.nir_alarm_percent:
+            return ()
+        return (f"alarm: NIR potency {deviation:+.1f} % of label off its set point",)
+
+
+def _good(v: Validated, tag: str) -> float | None:
+    """Measured value in SI if validation left it any weight."""
+    item = v.measurements.get(tag)
+    return item.value if item is not None and item.weight > 0.0 else None
