@@ -6,6 +6,7 @@ Models only; whoever reads the YAML files resolves references and passes plain m
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -197,7 +198,52 @@ class EstimationConfig(StrictModel):
 
 
 class OptimisationConfig(StrictModel):
-    """Optimal control problem and its solvers."""
+    """Optimal control problem and its solvers.
+
+    ``*_scale_*`` are the deviations that weigh alike; ``move_costs`` the price of a move in units
+    of its rate limit, in the order total feed, API ratio, press set point, thickness, turret.
+    """
+
+    stages: Annotated[int, Field(ge=12, le=720)] = 120
+    nodes: tuple[Annotated[int, Field(ge=0, le=720)], ...] = (
+        0,
+        1,
+        2,
+        3,
+        4,
+        6,
+        8,
+        12,
+        16,
+        24,
+        36,
+        48,
+        72,
+        96,
+    )
+    steps: Annotated[int, Field(ge=1, le=20)] = 2
+    reference_steps: Annotated[int, Field(ge=1, le=1000)] = 200
+    potency_scale_percent: Positive = 0.3
+    weight_scale_percent: Positive = 0.3
+    strength_scale_percent: Positive = 1.5
+    throughput_scale_percent: Positive = 1.0
+    level_scale_percent: Positive = 15.0
+    move_costs: tuple[Positive, Positive, Positive, Positive, Positive] = (4.0, 4.0, 4.0, 4.0, 4.0)
+    slack_linear: NonNegative = 1.0
+    slack_quadratic: Positive = 10.0
+    level_margin_percent: NonNegative = 3.0
+    drop_warm_start_after: Cycles = 3
+    shifted_plan_max_cycles: Cycles = 3
+
+    @model_validator(mode="after")
+    def _nodes(self) -> Self:
+        if self.nodes[0] != 0 or any(b <= a for a, b in itertools.pairwise(self.nodes)):
+            raise ValueError("nodes must begin at stage 0 and grow")
+        if self.nodes[-1] >= self.stages:
+            raise ValueError(
+                f"the last node {self.nodes[-1]} must lie before the last stage {self.stages}"
+            )
+        return self
 
 
 class PidConfig(StrictModel):

@@ -151,7 +151,8 @@ class Validator:
     config
         Limits per tag.
     structure
-        PLC mode that the controller asks for; only in it does ``AVAIL`` speak of us.
+        PLC mode that the controller asks for. In LOCAL ``AVAIL`` says what CASCADE would allow; for
+        REMOTE it is heeded once that mode is granted.
     """
 
     def __init__(self, table: SignalTable, config: ValidationConfig, structure: PlcMode) -> None:
@@ -286,7 +287,8 @@ class Validator:
         self, snapshot: Snapshot, state: ValidationState
     ) -> tuple[dict[str, float], dict[str, bool], list[str]]:
         """Set points in use [SI]; an unreadable one keeps its last value and may not be moved."""
-        asked = _plc_mode(snapshot) is self._structure
+        mode = _plc_mode(snapshot)
+        unasked = self._structure is PlcMode.REMOTE and mode is not PlcMode.REMOTE
         actual: dict[str, float] = {}
         available: dict[str, bool] = {}
         lost: list[str] = []
@@ -298,7 +300,7 @@ class Validator:
             else:
                 actual[tag] = state.actual.get(tag, spec.nominal * factor)
                 lost.append(act)
-            available[tag] = readable and (not asked or _true(snapshot, avail))
+            available[tag] = readable and (unasked or _true(snapshot, avail))
         return actual, available, lost
 
     def _rates(self, snapshot: Snapshot, state: ValidationState) -> tuple[float, ...]:

@@ -87,7 +87,9 @@ def build_rollout(stage: Any, stages: int, cache: Path | None) -> Rollout:
     with tempfile.TemporaryDirectory() as folder:
         text = _generate(function, Path(folder))
         key = hashlib.sha256(
-            "\n".join((text, " ".join(_FLAGS), ca.CasadiMeta.version(), platform.machine())).encode()
+            "\n".join(
+                (text, " ".join(_FLAGS), ca.CasadiMeta.version(), platform.machine())
+            ).encode()
         ).hexdigest()[:24]
         target = cache / f"{name}-{key}.so"
         if not _intact(target):

@@ -21,7 +21,7 @@ import numpy as np
 from plant_models import line as build
 from plant_models.chute import level
 from plant_models.line import ResolvedLine
-from plant_models.maths import Expr, exp, log
+from plant_models.maths import Expr, exp, log, maximum, where
 from plant_models.powder_path import PowderPath
 from plant_models.quality import potency, tensile_strength
 from plant_models.tablet_press import (
@@ -35,7 +35,7 @@ from plant_models.tablet_press import (
 )
 from plant_models.variables import Structure
 
-__all__ = ["INPUTS", "OUTPUTS", "PARAMETERS", "ControlTwin"]
+__all__ = ["INPUTS", "MOVES", "OUTPUTS", "PARAMETERS", "ControlTwin"]
 
 ATTRIBUTES = ("api", "lot", "extent")
 
@@ -67,6 +67,9 @@ INPUTS = (
     "thickness",
     "turret_speed",
 )
+
+# What the optimiser moves, in order; ``press`` as above.
+MOVES = ("total_feed", "api_ratio", "press", "thickness", "turret_speed")
 
 # Outputs of a stage, in order: what instruments and specifications see.
 OUTPUTS = (
@@ -213,6 +216,54 @@ class ControlTwin:
         out = ca.Function("output", [z, p, v], [y, *(ca.jacobian(y, s) for s in (z, p, v))])
         results = [nxt, *(ca.jacobian(nxt, s) for s in (x, p, v)), *out(nxt, p, v)]
         return ca.Function("stage", [x, p, v], [ca.densify(e) for e in results], {"cse": True})
+
+    def stage_inputs(self, u: Sequence[Expr], d: Sequence[Expr]) -> list[Expr]:
+        """Stage inputs (`INPUTS`) from moves ``u`` (`MOVES`) and known disturbances ``d``.
+
+        ``d`` is three numbers per feeder (1 if its rate is frozen, its flow then [kg/s], relative
+        deviation of its flow from the set point otherwise), then lubricant ratio, share of the
+        newest lot in the feed, blender speed [rev/s].
+        """
+        move = _named(MOVES, u)
+        feeders = self.resolved.line.feeders
+        lubricant, lot, blender_speed = d[3 * len(feeders) :]
+        total, known = move["total_feed"], []
+        for i, feeder in enumerate(feeders):
+            share = {"api": move["api_ratio"], "lubricant": lubricant}.get(
+                feeder.role, (feeder.share_percent or 0.0) / 100.0
+            )
+            known.append(where(d[3 * i] > 0.5, d[3 * i + 1], total * share))
+        filler = self.resolved.feeder_index("filler")
+        others = sum(f for i, f in enumerate(known) if i != filler)
+        known[filler] = where(d[3 * filler] > 0.5, d[3 * filler + 1], maximum(total - others, 0.0))
+        flows = [where(d[3 * i] > 0.5, f, f * (1.0 + d[3 * i + 2])) for i, f in enumerate(known)]
+        feed = sum(flows)
+        api = flows[self.resolved.feeder_index("api")] / feed
+        return [
+            feed,
+            api,
+            lot,
+            blender_speed,
+            move["press"],
+            move["thickness"],
+            move["turret_speed"],
+        ]
+
+    def controlled_stage_function(self) -> Any:
+        """Like `stage_function`, with the third argument ``[u; d]`` of `stage_inputs`."""
+        count = len(MOVES) + 3 * len(self.resolved.line.feeders) + 3
+        x = ca.SX.sym("x", self.path.size)
+        p = ca.SX.sym("p", len(PARAMETERS))
+        w = ca.SX.sym("w", count)
+        rows = ca.vertsplit(w)
+        v = ca.vertcat(*self.stage_inputs(rows[: len(MOVES)], rows[len(MOVES) :]))
+        inner = ca.SX.sym("v", len(INPUTS))
+        plain = self.stage_function()
+        nxt, a, bp, bv, y, hx, hp, hv = plain(x, p, inner)
+        chain = ca.jacobian(v, w)
+        results = [nxt, a, bp, bv @ chain, y, hx, hp, hv @ chain]
+        merged = [ca.substitute(ca.densify(e), inner, v) for e in results]
+        return ca.Function("controlled_stage", [x, p, w], merged, {"cse": True})
 
     def steady(self, feed: float, api: float, lot: float, blender_speed: float) -> np.ndarray:
         """Steady states at a feed [kg/s] of given API fraction and lot share."""

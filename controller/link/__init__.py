@@ -1,0 +1,1 @@
+"""OPC UA: client of the plant, and the controller's own server for operators."""

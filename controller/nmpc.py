@@ -1,0 +1,150 @@
+"""The optimising controller as a `controller.brain.Brain`: estimator, problem, solver chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from controller.brain import Forced, Step
+from controller.config import ControllerConfig
+from controller.data import (
+    CV,
+    Array,
+    Estimate,
+    Forecast,
+    Mode,
+    Plan,
+    ReachedBy,
+    Targets,
+    Validated,
+)
+from controller.estimation.estimator import EstimatorState, LineEstimator
+from controller.optimisation.chain import ChainState, Reference, SolverChain
+from controller.optimisation.fast import FastSolver
+from controller.optimisation.problem import OcpProblem, stage_moves
+from controller.optimisation.setup import ProblemFactory
+from controller.twin.core import OUTPUTS
+from plant_models.line import ResolvedLine
+from plant_models.signals import SignalTable
+from plant_models.variables import Structure
+
+__all__ = ["NmpcBrain", "NmpcState"]
+
+_SHOWN = {
+    CV.POTENCY: ("potency", False),
+    CV.TABLET_WEIGHT: ("log_weight", True),
+    CV.TENSILE_STRENGTH: ("log_strength", True),
+    CV.THROUGHPUT: ("throughput", False),
+    "chute_level": ("level", False),
+    "tablet_thickness": ("thickness", False),
+    "main_compression_force": ("log_main_force", True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NmpcState:
+    """State of the optimising controller; picklable."""
+
+    estimator: EstimatorState
+    chain: ChainState
+
+
+class NmpcBrain:
+    """Moving-horizon estimation and nonlinear predictive control of one line.
+
+    ``cache`` is the folder for compiled roll-outs (None: not compiled); ``reference`` the robust
+    solver of the chain (None: the chain goes on to the shifted plan).
+    """
+
+    def __init__(
+        self,
+        resolved: ResolvedLine,
+        table: SignalTable,
+        config: ControllerConfig,
+        cache: Path | None,
+        reference: Reference | None = None,
+    ) -> None:
+        structure = Structure(config.structure)
+        period = float(config.period_s)
+        self._steps = config.estimation.steps
+        self.estimator = LineEstimator(resolved, structure, config.estimation, period, cache)
+        self.factory = ProblemFactory(resolved, structure, config.optimisation, table, period)
+        self.fast = FastSolver(self.estimator.twin, self.factory.grid, cache)
+        self._chain = SolverChain(self.fast, reference, config.optimisation)
+
+    @property
+    def name(self) -> str:
+        """Short name, as in results."""
+        return "nmpc"
+
+    @property
+    def manipulated(self) -> tuple[str, ...]:
+        """Tags of the MVs that the algorithm moves."""
+        return self.factory.tags
+
+    def initial(self) -> NmpcState:
+        """State before the first cycle."""
+        return NmpcState(estimator=self.estimator.initial(), chain=ChainState())
+
+    def step(
+        self,
+        state: NmpcState,
+        validated: Validated,
+        mode: Mode,
+        targets: Targets,
+        deadline_s: float,
+        forced: Forced | None = None,
+    ) -> Step:
+        """One cycle: estimate, forecast, plan; see `controller.brain.Brain.step`."""
+        steps = self._steps if forced is None else forced.estimator_steps
+        inner = self.estimator.update(state.estimator, validated, steps)
+        state = replace(state, estimator=inner)
+        estimate = self.estimator.estimate(inner, validated.time)
+        if estimate is None or mode is Mode.OFF:
+            taken = Forced(estimator_steps=steps, optimiser_steps=0, reached_by=ReachedBy.NONE)
+            return Step(state=state, estimate=estimate, forecast=None, plan=None, taken=taken)
+        problem = self.factory.build(self.estimator, inner, validated, targets)
+        if mode is not Mode.CLOSED_LOOP:
+            state = replace(state, chain=replace(state.chain, age=0))
+        outcome = self._chain.solve(problem, state.chain, deadline_s, forced)
+        plan = Plan(
+            time=validated.time,
+            times=_grid(problem, 0.0),
+            moves=dict(zip(self.factory.tags, stage_moves(problem, outcome.moves), strict=True)),
+            reached_by=outcome.reached_by,
+            steps=outcome.steps,
+            solver_verdicts=outcome.verdicts,
+            cost=outcome.cost,
+            age_cycles=outcome.state.age,
+        )
+        return Step(
+            state=replace(state, chain=outcome.state),
+            estimate=estimate,
+            forecast=self._forecast(problem, outcome.moves, estimate),
+            plan=plan,
+            taken=Forced(
+                estimator_steps=steps,
+                optimiser_steps=outcome.steps,
+                reached_by=outcome.reached_by,
+            ),
+        )
+
+    def _forecast(self, problem: OcpProblem, moves: Array, estimate: Estimate) -> Forecast:
+        planned = self.fast.predict(problem, moves).y.copy()
+        free = self.fast.predict(problem, problem.hold()).y
+        series = {}
+        for name, (output, logarithm) in _SHOWN.items():
+            row = OUTPUTS.index(output)
+            a, b = free[row], planned[row]
+            if logarithm:
+                a, b = np.exp(a), np.exp(b)
+            interval = estimate.quality.get(name)
+            half = interval.half_width if interval is not None else float("nan")
+            series[str(name)] = (np.array(a), np.array(b), np.full(a.size, half))
+        return Forecast(times=_grid(problem, 1.0), series=series)
+
+
+def _grid(problem: OcpProblem, first: float) -> Array:
+    return np.asarray((np.arange(problem.grid.stages) + first) * problem.grid.step, dtype=float)

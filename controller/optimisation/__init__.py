@@ -1,0 +1,1 @@
+"""Optimisation: the optimal control problem, its real-time solver and its reference."""

@@ -1,0 +1,106 @@
+"""The solver chain: fast, reference within the deadline, last plan shifted, hold.
+
+Each rung is tried only when the one before failed, and the plan says which one made it. After
+repeated failures the warm start is dropped, so that a bad trajectory does not breed the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.brain import Forced
+from controller.config import OptimisationConfig
+from controller.data import Array, ReachedBy
+from controller.optimisation.fast import FastSolver, Solution
+from controller.optimisation.problem import OcpProblem
+
+__all__ = ["ChainState", "Outcome", "Reference", "SolverChain"]
+
+# A robust solver: problem, guess, seconds left -> solution.
+Reference = Callable[[OcpProblem, Array, float], Solution]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Node values of the last plan, how often in a row the fast solver failed, the plan's age."""
+
+    moves: Array | None = None
+    failures: int = 0
+    age: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the chain settled for."""
+
+    state: ChainState
+    moves: Array
+    reached_by: ReachedBy
+    steps: int
+    verdicts: tuple[str, ...]
+    cost: float
+
+
+class SolverChain:
+    """The chain over one fast solver and an optional reference."""
+
+    def __init__(
+        self, fast: FastSolver, reference: Reference | None, config: OptimisationConfig
+    ) -> None:
+        self.fast, self.reference, self.config = fast, reference, config
+
+    def solve(
+        self, problem: OcpProblem, state: ChainState, deadline_s: float, forced: Forced | None
+    ) -> Outcome:
+        """Plan for ``problem``; ``forced`` repeats what a recorded cycle did."""
+        began = time.perf_counter()
+        warm = state.moves is not None and state.failures < self.config.drop_warm_start_after
+        guess = (
+            problem.grid.shifted(state.moves)
+            if warm and state.moves is not None
+            else problem.hold()
+        )
+        verdicts: list[str] = []
+        if forced is None or forced.reached_by is ReachedBy.FAST:
+            steps = self.config.steps if forced is None else forced.optimiser_steps
+            deadline = None if forced is not None else began + 0.5 * deadline_s
+            found = self.fast.solve(problem, guess, steps, deadline)
+            verdicts.append(f"fast: {found.verdict}")
+            if found.ok and found.steps > 0:
+                return _outcome(found, ReachedBy.FAST, verdicts)
+            if found.ok and found.verdict in ("no descent", "converged"):
+                return _outcome(found, ReachedBy.FAST, verdicts)
+        failures = state.failures + 1
+        if self.reference is not None and (
+            forced is None or forced.reached_by is ReachedBy.REFERENCE
+        ):
+            left = deadline_s - (time.perf_counter() - began) if forced is None else 3600.0
+            found = self.reference(problem, guess, left)
+            verdicts.append(f"reference: {found.verdict}")
+            if found.ok:
+                return _outcome(found, ReachedBy.REFERENCE, verdicts, failures)
+        age = state.age + 1
+        shift = forced is None or forced.reached_by is ReachedBy.SHIFTED
+        if shift and state.moves is not None and age <= self.config.shifted_plan_max_cycles:
+            moves = problem.feasible(problem.grid.shifted(state.moves))
+            verdicts.append(f"shifted: {age} cycles old")
+            return Outcome(
+                ChainState(moves, failures, age),
+                moves,
+                ReachedBy.SHIFTED,
+                0,
+                tuple(verdicts),
+                float("inf"),
+            )
+        hold = problem.hold()
+        verdicts.append("hold")
+        return Outcome(
+            ChainState(None, failures, age), hold, ReachedBy.HOLD, 0, tuple(verdicts), float("inf")
+        )
+
+
+def _outcome(found: Solution, by: ReachedBy, verdicts: list[str], failures: int = 0) -> Outcome:
+    state = ChainState(found.moves, failures, 0)
+    return Outcome(state, found.moves, by, found.steps, tuple(verdicts), found.cost)

@@ -1,0 +1,229 @@
+"""Real-time solver: Gauss-Newton on the condensed problem, small dense QP, a few steps.
+
+One compiled roll-out gives states, outputs and all stage sensitivities under the current plan; the
+sensitivities are condensed onto the nodes of the moves; the QP has the moves and one slack per
+zone side that is near its limit, with hard ranges and rates (DAQP). A step is halved while it
+makes the objective worse. Method and measured facts: the project's peer survey; real-time
+iterations after Diehl, Bock & Schloeder 2005, SIAM J Control Optim 43:1714-1736 (from memory).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import daqp
+import numpy as np
+
+from controller.data import Array
+from controller.optimisation.problem import (
+    TRACKED,
+    Grid,
+    OcpProblem,
+    move_terms,
+    objective,
+    stage_moves,
+)
+from controller.twin.compiled import RolloutResult, build_rollout
+from controller.twin.core import MOVES, OUTPUTS, ControlTwin
+
+__all__ = ["FastSolver", "Solution"]
+
+_NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
+_EVERY = 4  # stages between the rows of a zone
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Node values, the outputs they lead to, and how they were found."""
+
+    moves: Array
+    outputs: Array
+    cost: float
+    steps: int
+    verdict: str
+    ok: bool
+
+
+class FastSolver:
+    """Solver for one twin and one grid; not for use by several threads at once."""
+
+    def __init__(self, twin: ControlTwin, grid: Grid, cache: Path | None) -> None:
+        self.grid = grid
+        self._rollout = build_rollout(twin.controlled_stage_function(), grid.stages, cache)
+        self._share = grid.interpolation
+        self._left = np.array(
+            [
+                max(int(np.searchsorted(grid.nodes, j, side="right")) - 1, 0)
+                for j in range(grid.stages)
+            ]
+        )
+
+    def predict(self, problem: OcpProblem, moves: Array) -> RolloutResult:
+        """Roll out under node values ``moves``; the next call reuses the result's buffers."""
+        w = np.vstack((stage_moves(problem, moves), problem.known))
+        p = np.repeat(problem.p[:, None], self.grid.stages, axis=1)
+        return self._rollout(problem.x0, p, w)
+
+    def solve(
+        self, problem: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+    ) -> Solution:
+        """Improve ``guess`` (nodes, nu) by up to ``steps`` Gauss-Newton steps.
+
+        ``deadline`` is a reading of ``time.perf_counter``: no further step begins after it. The
+        result is always inside ranges and rates; ``ok`` is False if the numbers broke down.
+        """
+        moves = problem.feasible(guess)
+        out = self.predict(problem, moves)
+        if not np.all(np.isfinite(out.y)):
+            return Solution(moves, out.y.copy(), np.inf, 0, "prediction is not finite", False)
+        cost, taken, verdict = objective(problem, out.y, moves), 0, "step limit"
+        for _ in range(steps):
+            if deadline is not None and time.perf_counter() > deadline:
+                verdict = "deadline"
+                break
+            direction, flag = self._direction(problem, moves, out)
+            if flag < 1 or not np.all(np.isfinite(direction)):
+                return Solution(moves, out.y.copy(), cost, taken, f"QP exit {flag}", taken > 0)
+            scale = 1.0
+            for _ in range(4):
+                trial = problem.feasible(moves + scale * direction)
+                out = self.predict(problem, trial)
+                value = objective(problem, out.y, trial)
+                if np.isfinite(value) and value <= cost * (1.0 + 1e-9):
+                    break
+                scale *= 0.4
+            else:
+                out = self.predict(problem, moves)
+                verdict = "no descent"
+                break
+            gained, moves, cost, taken = cost - value, trial, value, taken + 1
+            if gained <= 1e-7 * (1.0 + cost):
+                verdict = "converged"
+                break
+        return Solution(moves, out.y.copy(), cost, taken, verdict, bool(np.isfinite(cost)))
+
+    def sensitivities(self, out: RolloutResult, rows: list[int]) -> Array:
+        """``(N, rows, nodes * nu)`` of the chosen outputs by the node values, node by node."""
+        nu = self.nu
+        nodes = len(self.grid.nodes)
+        sens = np.zeros((out.x.shape[0], nodes * nu))
+        result = np.zeros((self.grid.stages, len(rows), nodes * nu))
+        bu = np.ascontiguousarray(np.moveaxis(out.bv[:, :nu], 2, 0))
+        hx = np.ascontiguousarray(np.moveaxis(out.hx[rows], 2, 0))
+        hu = np.ascontiguousarray(np.moveaxis(out.hv[rows][:, :nu], 2, 0))
+        for j in range(self.grid.stages):
+            left = int(self._left[j])
+            right = min(left + 1, nodes - 1)
+            here, end = slice(left * nu, (left + 1) * nu), (right + 1) * nu
+            a, b = self._share[j, left], self._share[j, right]
+            active = out.a[:, :, j] @ sens[:, :end]
+            active[:, here] += a * bu[j]
+            there = slice(right * nu, end)
+            if right != left:
+                active[:, there] += b * bu[j]
+            row = hx[j] @ active
+            row[:, here] += a * hu[j]
+            if right != left:
+                row[:, there] += b * hu[j]
+            sens[:, :end] = active
+            result[j, :, :end] = row
+        return result
+
+    @property
+    def nu(self) -> int:
+        """Number of moved variables."""
+        return len(MOVES)
+
+    def _direction(
+        self, problem: OcpProblem, moves: Array, out: RolloutResult
+    ) -> tuple[Array, int]:
+        tracked = [OUTPUTS.index(n) for n in TRACKED]
+        zoned = [OUTPUTS.index(z.output) for z in problem.zones]
+        jac = self.sensitivities(out, tracked + zoned)
+        count, nz = len(tracked), jac.shape[2]
+        scale = 1.0 / problem.weights.tracked / np.sqrt(self.grid.stages)
+        error = (out.y[tracked] - problem.references[:, None]) * scale[:, None]
+        rows = (jac[:, :count] * scale[None, :, None]).reshape(-1, nz)
+        # work in units of one rate step, which keeps the QP well scaled
+        unit = np.tile(problem.rate, len(self.grid.nodes))
+        rows = rows * unit
+        hessian = rows.T @ rows
+        gradient = rows.T @ error.T.reshape(-1)
+        step, offset = self._move_rows(problem, moves)
+        hessian += step.T @ step
+        gradient += step.T @ offset
+        soft = self._zone_rows(problem, out, jac[:, count:] * unit)
+        return self._qp(problem, moves, hessian, gradient, soft, unit)
+
+    def _move_rows(self, problem: OcpProblem, moves: Array) -> tuple[Array, Array]:
+        nodes, nu = len(self.grid.nodes), self.nu
+        factor = 1.0 / problem.weights.moves[None, :] / np.sqrt(self.grid.gaps)[:, None]
+        rows = np.zeros((nodes * nu, nodes * nu))
+        diagonal = np.arange(nodes * nu)
+        rows[diagonal, diagonal] = factor.ravel()
+        rows[diagonal[nu:], diagonal[:-nu]] = -factor[1:].ravel()
+        return rows, move_terms(problem, moves).ravel()
+
+    def _zone_rows(
+        self, problem: OcpProblem, out: RolloutResult, jac: Array
+    ) -> list[tuple[Array, Array]]:
+        """Per zone side near its limit: rows and right sides of ``row du <= rhs + slack``."""
+        sides = []
+        chosen = np.arange(_EVERY - 1, self.grid.stages, _EVERY)
+        for i, zone in enumerate(problem.zones):
+            y = out.y[OUTPUTS.index(zone.output), chosen] / zone.scale
+            g = jac[chosen, i] / zone.scale
+            for sign, limit in ((1.0, zone.hi), (-1.0, -zone.lo)):
+                room = limit / zone.scale - sign * y
+                if float(np.min(room)) < _NEAR:
+                    near = room < _NEAR + 0.5
+                    sides.append((sign * g[near], room[near]))
+        return sides
+
+    def _qp(
+        self,
+        problem: OcpProblem,
+        moves: Array,
+        hessian: Array,
+        gradient: Array,
+        soft: list[tuple[Array, Array]],
+        unit: Array,
+    ) -> tuple[Array, int]:
+        nz, ns = hessian.shape[0], len(soft)
+        size = nz + ns
+        h = np.zeros((size, size))
+        h[:nz, :nz] = hessian
+        f = np.append(gradient, np.full(ns, 0.5 * problem.weights.slack_linear))
+        h[np.arange(nz, size), np.arange(nz, size)] = problem.weights.slack_quadratic
+        flat = moves.ravel()
+        lo = (np.tile(problem.lo, len(self.grid.nodes)) - flat) / unit
+        hi = (np.tile(problem.hi, len(self.grid.nodes)) - flat) / unit
+        # a set point outside its range comes back at the rate limit: never an empty set
+        lo, hi = np.minimum(lo, 0.0), np.maximum(hi, 0.0)
+        upper = np.concatenate((hi, np.full(ns, 1e20)))
+        lower = np.concatenate((lo, np.zeros(ns)))
+        steps = np.diff(moves, axis=0, prepend=problem.previous[None, :]) / problem.rate[None, :]
+        gaps = np.repeat(self.grid.gaps, self.nu)
+        rate = np.zeros((nz, size))
+        rate[np.arange(nz), np.arange(nz)] = 1.0
+        rate[np.arange(self.nu, nz), np.arange(nz - self.nu)] = -1.0
+        blocks, tops, bottoms = [rate], [gaps - steps.ravel()], [-gaps - steps.ravel()]
+        for s, (rows, room) in enumerate(soft):
+            block = np.zeros((rows.shape[0], size))
+            block[:, :nz] = rows
+            block[:, nz + s] = -1.0
+            blocks.append(block)
+            tops.append(room)
+            bottoms.append(np.full(room.size, -1e20))
+        solution, _, flag, _ = daqp.solve(
+            h,
+            f,
+            np.vstack(blocks),
+            np.concatenate((upper, *tops)),
+            np.concatenate((lower, *bottoms)),
+            np.zeros(size + sum(t.size for t in tops), dtype=np.int32),
+        )
+        direction = (np.asarray(solution[:nz]) * unit).reshape(moves.shape)
+        return direction, int(flag)

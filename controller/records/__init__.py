@@ -1,0 +1,1 @@
+"""Evidence: every cycle whole, and the replay that proves it."""
