@@ -1,0 +1,283 @@
+"""The plant behind OPC UA: reads, whole Write calls, methods and the passing of time.
+
+Carries the plant's rules, makes none: every Write call reaches the plant as one batch, every
+method with the caller's session and user. In lock-step the plant advances one control period when
+``Line/APC/HB`` changes, after the answer to that Write has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from asyncua import ua
+
+from hil.address_space import AddressSpace
+from hil.clock import LOCKSTEP, Pace
+from hil.hardening import Caller, HardenedServer, ServerSecurity, caller
+from hil.wire import numeric_id, payload_of, status, variant_type
+from plant_models.signals import (
+    APC,
+    PLANT_URI,
+    PLC,
+    Clock,
+    Payload,
+    SignalTable,
+    Value,
+    Writer,
+)
+
+__all__ = ["PlantPort", "PlantServer", "ServeSettings"]
+
+log = logging.getLogger(__name__)
+
+# Seconds of plant time advanced before the network gets its turn again.
+_LARGEST_STEP_S = 5
+_ROLE_CONTROLLER = "controller"
+_ROLE_OPERATOR = "operator"
+
+
+class PlantPort(Protocol):
+    """What the server needs of a plant; `hil.plant.Plant` is one."""
+
+    @property
+    def table(self) -> SignalTable:
+        """The signal list."""
+        ...
+
+    def advance(self, seconds: int) -> None:
+        """Let ``seconds`` of plant time pass."""
+        ...
+
+    def values(self) -> Mapping[str, Value]:
+        """Every tag in its plant unit."""
+        ...
+
+    def write(self, session: str, writes: Mapping[str, Payload]) -> dict[str, int]:
+        """Take one batch of writes; status code per tag."""
+        ...
+
+    def request_control(self, session: str, user: str, mode: str, epoch: int, reason: str) -> str:
+        """Ask for the control lease; ``granted`` or why not."""
+        ...
+
+    def operator_set(self, user: str, mv: str, value: float, reason: str) -> str:
+        """Change a set point in LOCAL."""
+        ...
+
+    def set_local(self, user: str, mv: str, local: bool, reason: str) -> str:
+        """Take one manipulated variable from the controller, or give it back."""
+        ...
+
+    def line_command(self, user: str, command: str, reason: str) -> str:
+        """Start, hold, restart, stop, abort or clear the line."""
+        ...
+
+    def release_session(self, session: str) -> None:
+        """A session has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Where to listen and how time passes; ``speed`` 0 is lock-step."""
+
+    host: str = "127.0.0.1"
+    port: int = 4840
+    speed: float = 1.0
+    control_period_s: int = 5
+
+
+class PlantServer:
+    """One plant on one OPC UA server."""
+
+    def __init__(
+        self, plant: PlantPort, settings: ServeSettings, security: ServerSecurity, clock: Clock
+    ) -> None:
+        self._plant, self._settings, self._clock = plant, settings, clock
+        self._server = HardenedServer(security)
+        self._space: AddressSpace | None = None
+        self._beat = asyncio.Event()
+        self._heartbeat: Payload = None
+        self.pace = Pace(settings.speed, clock.monotonic()) if settings.speed > 0.0 else None
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients connect to."""
+        return f"opc.tcp://{self._settings.host}:{self._server.port}/twinline/plant"
+
+    async def start(self) -> None:
+        """Build the address space and listen."""
+        index = await self._server.prepare(
+            uri=PLANT_URI,
+            name="twinline plant",
+            host=self._settings.host,
+            port=self._settings.port,
+            path="twinline/plant",
+        )
+        self._space = AddressSpace(self._server, self._plant.table, index)
+        await self._space.build()
+        await self._add_methods()
+        self._server.on_write(self._write)
+        self._server.on_release(self._plant.release_session)
+        await self._publish()
+        await self._server.start()
+        if self.pace is not None:
+            self.pace.anchor = self._clock.monotonic()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._server.stop()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Let time pass until ``stop`` is set."""
+        while not stop.is_set():
+            if self.pace is None:
+                await self._wait(self._beat, stop, None)
+                if self._beat.is_set():
+                    self._beat.clear()
+                    await self._advance(self._settings.control_period_s)
+                continue
+            due = self.pace.due(self._clock.monotonic())
+            if due:
+                step = min(due, _LARGEST_STEP_S)
+                await self._advance(step)
+                self.pace.advanced(step)
+                await asyncio.sleep(0.0)
+            else:
+                await self._wait(stop, stop, self.pace.wait(self._clock.monotonic()))
+
+    @staticmethod
+    async def _wait(event: asyncio.Event, stop: asyncio.Event, seconds: float | None) -> None:
+        waits = {asyncio.ensure_future(e.wait()) for e in {event, stop}}
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _advance(self, seconds: int) -> None:
+        self._plant.advance(seconds)
+        await self._publish()
+
+    async def _publish(self) -> None:
+        if self._space is None:
+            raise RuntimeError("the server has not been started")
+        values = dict(self._plant.values())
+        time = values[PLC.TIME].source_time if PLC.TIME in values else self._clock.now()
+        speed = self._settings.speed if self.pace is not None else LOCKSTEP
+        values[PLC.SPEED] = Value(speed, source_time=time)
+        await self._space.publish(values)
+
+    # Writes
+
+    async def _write(self, who: Caller, items: list[ua.WriteValue]) -> list[ua.StatusCode]:
+        """One Write call: checked item by item, then given to the plant whole or not at all."""
+        writes: dict[str, Payload] = {}
+        verdicts: list[int] = []
+        for item in items:
+            verdict, tag = self._check(who, item)
+            if tag in writes:
+                verdict = ua.StatusCodes.BadInvalidArgument
+            verdicts.append(verdict)
+            if verdict == ua.StatusCodes.Good:
+                writes[tag] = payload_of(item.Value.Value)
+        if any(v != ua.StatusCodes.Good for v in verdicts):
+            spoilt = ua.StatusCodes.BadInvalidState
+            return [status(v if v != ua.StatusCodes.Good else spoilt) for v in verdicts]
+        results = self._plant.write(who.session, writes)
+        statuses = [status(results[tag]) for tag in writes]
+        await self._publish()
+        beat = writes.get(APC.HB)
+        if beat is not None and beat != self._heartbeat and results[APC.HB] == ua.StatusCodes.Good:
+            self._heartbeat = beat
+            self._beat.set()
+        return statuses
+
+    def _check(self, who: Caller, item: ua.WriteValue) -> tuple[int, str]:
+        """Status code and tag of one item, before the plant sees it."""
+        codes = ua.StatusCodes
+        tag = self._space.tag_of(item.NodeId) if self._space is not None else None
+        if tag is None:
+            return codes.BadNodeIdUnknown, ""
+        if item.AttributeId != ua.AttributeIds.Value or item.IndexRange:
+            return codes.BadWriteNotSupported, tag
+        signal = self._plant.table[tag]
+        if signal.writer is not Writer.CONTROLLER:
+            return codes.BadNotWritable, tag
+        if who.role != _ROLE_CONTROLLER:
+            return codes.BadUserAccessDenied, tag
+        variant = item.Value.Value if item.Value is not None else None
+        if variant is None or variant.VariantType is not variant_type(signal.data_type):
+            return codes.BadTypeMismatch, tag
+        if item.Value.StatusCode is not None and not item.Value.StatusCode.is_good():
+            return codes.BadWriteNotSupported, tag
+        if isinstance(variant.Value, float) and not math.isfinite(variant.Value):
+            return codes.BadOutOfRange, tag
+        return (codes.Good if not variant.is_array else codes.BadTypeMismatch), tag
+
+    # Methods
+
+    async def _add_methods(self) -> None:
+        operator, controller = (_ROLE_OPERATOR,), (_ROLE_CONTROLLER,)
+        text, number = ua.VariantType.String, ua.VariantType.Int64
+        await self._add(
+            PLC.REQUEST_CONTROL,
+            lambda who, *a: self._plant.request_control(who.session, who.user, *a),
+            {"mode": text, "epoch": number, "reason": text},
+            controller,
+        )
+        await self._add(
+            PLC.OPERATOR_SET,
+            lambda who, *a: self._plant.operator_set(who.user, *a),
+            {"mv": text, "value": ua.VariantType.Double, "reason": text},
+            operator,
+        )
+        await self._add(
+            PLC.SET_LOCAL,
+            lambda who, *a: self._plant.set_local(who.user, *a),
+            {"mv": text, "local": ua.VariantType.Boolean, "reason": text},
+            operator,
+        )
+        await self._add(
+            PLC.LINE_COMMAND,
+            lambda who, *a: self._plant.line_command(who.user, *a),
+            {"command": text, "reason": text},
+            operator,
+        )
+
+    async def _add(
+        self,
+        path: str,
+        act: Callable[..., str],
+        inputs: Mapping[str, ua.VariantType],
+        roles: tuple[str, ...],
+    ) -> None:
+        if self._space is None:
+            raise RuntimeError("build the address space first")
+        above, _, name = path.rpartition("/")
+
+        async def called(_: ua.NodeId, *arguments: ua.Variant) -> list[ua.Variant]:
+            who = caller()
+            answer = act(who, *[a.Value for a in arguments])
+            log.info("%s by %s: %s", name, who.user, answer)
+            await self._publish()
+            return [ua.Variant(answer, ua.VariantType.String)]
+
+        parent = self._server.get_node(self._space.node_id(above))
+        node = await parent.add_method(
+            self._space.node_id(path),
+            ua.QualifiedName(name, parent.nodeid.NamespaceIndex),
+            called,
+            [_argument(n, t) for n, t in inputs.items()],
+            [_argument("result", ua.VariantType.String)],
+        )
+        self._server.allow_call(node.nodeid, roles)
+
+
+def _argument(name: str, kind: ua.VariantType) -> Any:
+    return ua.Argument(Name=name, DataType=numeric_id(kind.value), ValueRank=-1)

@@ -1,0 +1,170 @@
+"""Who may do what: the security configuration, accounts with random passwords, secrets as files.
+
+Passwords are made at random, once per folder of secrets (one per run), and never shown: each lies
+in its own 0600 file for the person or process that uses it; servers see salted scrypt hashes only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import secrets
+import stat
+import string
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hil.hardening import ServerSecurity
+from plant_models.config import StrictModel
+from plant_models.signals import Clock
+from tools.pki import Party, private_folder, write_private
+
+__all__ = [
+    "Accounts",
+    "SecurityConfig",
+    "UserConfig",
+    "ensure_secrets",
+    "read_password",
+    "secrets_folder",
+    "server_security",
+]
+
+log = logging.getLogger(__name__)
+
+_ALPHABET = string.ascii_letters + string.digits
+_SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+_ACCOUNTS = "accounts.json"
+
+Role = Literal["observer", "operator", "supervisor", "engineer", "controller"]
+
+
+class UserConfig(StrictModel):
+    """A user and the role that decides what it may write and call."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,31}$")]
+    role: Role
+
+
+class SecurityConfig(StrictModel):
+    """Security of the OPC UA servers. Channels are SignAndEncrypt, Basic256Sha256."""
+
+    kind: Literal["security"]
+    schema_: Literal[1] = Field(alias="schema")
+    name: str = Field(min_length=1)
+    listen: str = "127.0.0.1"
+    allow_unencrypted: bool = False
+    certificate_days: Annotated[int, Field(ge=1, le=3650)] = 365
+    key_bits: Literal[2048, 3072, 4096] = 2048
+    password_characters: Annotated[int, Field(ge=16, le=64)] = 24
+    lock_after_failures: Annotated[int, Field(ge=1, le=100)] = 5
+    lock_time_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 10.0
+    users: Annotated[tuple[UserConfig, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        names = [u.name for u in self.users]
+        if len(set(names)) != len(names):
+            raise ValueError("users: a name occurs twice; every name once")
+        for role in ("controller", "operator"):
+            if all(u.role != role for u in self.users):
+                raise ValueError(f"users: nobody is {role}; at least one user with role {role}")
+        try:
+            loopback = ipaddress.ip_address(self.listen).is_loopback
+        except ValueError as error:
+            raise ValueError(
+                f"listen: {self.listen!r} is no IP address; an address such as 127.0.0.1"
+            ) from error
+        if self.allow_unencrypted and not loopback:
+            raise ValueError(
+                f"allow_unencrypted: {self.listen} is not a loopback address; false, or listen "
+                "on 127.0.0.1"
+            )
+        return self
+
+    def user_with(self, role: Role) -> str:
+        """Name of the first user with a role."""
+        return next(u.name for u in self.users if u.role == role)
+
+
+def secrets_folder(base: Path) -> Path:
+    """Where the passwords lie under a run directory or under the home of the keys."""
+    return base / "secrets"
+
+
+def ensure_secrets(folder: Path, config: SecurityConfig) -> None:
+    """Make a random password for each user that has none in ``folder``."""
+    private_folder(folder)
+    file = folder / _ACCOUNTS
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    accounts = {}
+    for user in config.users:
+        held = known.get(user.name)
+        if held is None or not (folder / f"{user.name}.password").is_file():
+            password = "".join(secrets.choice(_ALPHABET) for _ in range(config.password_characters))
+            salt = secrets.token_bytes(16)
+            held = {"salt": salt.hex(), "hash": _hash(password, salt).hex()}
+            write_private(folder / f"{user.name}.password", password + "\n")
+        accounts[user.name] = {**held, "role": user.role}
+    write_private(file, json.dumps(accounts, indent=1))
+
+
+def read_password(file: Path) -> str:
+    """Read a password file; refused when others than its owner may read it."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        raise PermissionError(f"{file} must be readable by its owner only (0600), not {mode:04o}")
+    return file.read_text("utf-8").strip()
+
+
+def _hash(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, dklen=32, **_SCRYPT)
+
+
+@dataclass
+class Accounts:
+    """Checks user names and passwords against their hashes, slowly for those who guess."""
+
+    file: Path
+    clock: Clock
+    lock_after_failures: int = 5
+    lock_time_s: float = 10.0
+    _failures: dict[str, list[float]] = field(default_factory=dict, repr=False)
+
+    def authenticate(self, user: str, password: str) -> str | None:
+        """Role of ``user`` if ``password`` is right and the account is not locked."""
+        now = self.clock.monotonic()
+        recent = [t for t in self._failures.get(user, []) if now - t < self.lock_time_s]
+        if len(recent) >= self.lock_after_failures:
+            log.warning("user %r is locked after %d failures", user, len(recent))
+            return None
+        account = json.loads(self.file.read_text("utf-8")).get(user)
+        salt = bytes.fromhex(account["salt"]) if account else b"\0" * 16
+        wanted = bytes.fromhex(account["hash"]) if account else b""
+        if hmac.compare_digest(_hash(password, salt), wanted) and account:
+            self._failures.pop(user, None)
+            return str(account["role"])
+        if account:
+            self._failures[user] = [*recent, now]
+        return None
+
+
+def server_security(
+    party: Party, folder: Path, config: SecurityConfig, clock: Clock
+) -> ServerSecurity:
+    """What a server of ``party`` needs, with the accounts in the folder of secrets."""
+    accounts = Accounts(folder / _ACCOUNTS, clock, config.lock_after_failures, config.lock_time_s)
+    trust: Callable[[bytes], bool] = party.trust_list()
+    return ServerSecurity(
+        certificate=party.certificate,
+        private_key=party.private_key,
+        authenticate=accounts.authenticate,
+        trusts=trust,
+        allow_none=config.allow_unencrypted,
+    )
