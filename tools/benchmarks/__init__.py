@@ -7,8 +7,15 @@ from typing import Any
 
 from rich.console import Console
 
+from tools.benchmarks.realism import run_realism
+
 __all__ = ["REGISTRY", "Benchmark"]
 
 Benchmark = Callable[[Console], dict[str, Any]]
 
-REGISTRY: dict[str, Benchmark] = {}
+
+def _realism(console: Console) -> dict[str, Any]:
+    return run_realism(console=console)
+
+
+REGISTRY: dict[str, Benchmark] = {"realism": _realism}
