@@ -89,6 +89,7 @@ class CycleSetup:
     """What does not change while a controller runs."""
 
     config: ControllerConfig
+    line: ResolvedLine
     table: SignalTable
     validator: Validator
     brain: Brain
@@ -145,6 +146,7 @@ def make_setup(
     model_version = table.model_version()
     return CycleSetup(
         config=config,
+        line=line,
         table=table,
         validator=Validator(table, config.validation, PlcMode(config.structure)),
         brain=brain,

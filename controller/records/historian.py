@@ -16,10 +16,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
+from pydantic import BaseModel
 
 from controller.cycle_data import CycleOutput, CycleSetup, CycleState
 from controller.data import CycleRecord
 from controller.records.codec import decode, decode_state, encode, encode_state
+from plant_models.line import ResolvedLine
 
 __all__ = ["Historian", "History", "HistoryError", "Summary", "sqlite_url"]
 
@@ -126,6 +128,7 @@ class Historian:
                 "epoch": state.epoch,
                 "hashes": dict(setup.hashes),
                 "configuration": setup.config.model_dump(mode="json", by_alias=True),
+                "line": _line_facts(setup.line),
             }
             self._connection.execute(
                 sa.insert(_STARTS), {"start": self.start, "facts": json.dumps(facts)}
@@ -190,6 +193,20 @@ class Historian:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _line_facts(line: ResolvedLine) -> dict[str, Any]:
+    """Everything that describes the line, so that a replay needs no file but the database."""
+
+    def dump(model: BaseModel) -> dict[str, Any]:
+        return model.model_dump(mode="json", by_alias=True)
+
+    return {
+        "line": dump(line.line),
+        "product": dump(line.product),
+        "blend": dump(line.blend),
+        "components": [dump(c) for c in line.components],
+    }
 
 
 def _events(output: CycleOutput) -> list[dict[str, str]]:

@@ -7,16 +7,28 @@ not the clock of now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from controller.config import ControllerConfig
 from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleSetup, CycleState
 from controller.data import CycleRecord
 from controller.records.codec import encode
 from controller.records.historian import History, HistoryError
+from plant_models.config import LineConfig, MaterialConfig, ProductConfig
+from plant_models.line import ResolvedLine
 
-__all__ = ["COMPARED", "Difference", "ReplayReport", "inputs_of", "replay"]
+__all__ = [
+    "COMPARED",
+    "Difference",
+    "ReplayReport",
+    "inputs_of",
+    "recorded_config",
+    "recorded_line",
+    "replay",
+]
 
 COMPARED = (
     "mode",
@@ -53,6 +65,22 @@ class ReplayReport:
     def exact(self) -> bool:
         """Whether everything came out as recorded."""
         return self.compared > 0 and not self.differences
+
+
+def recorded_config(facts: Mapping[str, Any]) -> ControllerConfig:
+    """Settings that a start of the controller ran with."""
+    return ControllerConfig.model_validate(facts["configuration"])
+
+
+def recorded_line(facts: Mapping[str, Any]) -> ResolvedLine:
+    """The line that a start of the controller knew."""
+    found = facts["line"]
+    return ResolvedLine(
+        line=LineConfig.model_validate(found["line"]),
+        product=ProductConfig.model_validate(found["product"]),
+        blend=MaterialConfig.model_validate(found["blend"]),
+        components=tuple(MaterialConfig.model_validate(c) for c in found["components"]),
+    )
 
 
 def inputs_of(record: CycleRecord) -> CycleInputs:

@@ -55,7 +55,14 @@ PERIOD = 5
 OWNED = (MV.TOTAL_FEED, MV.API_RATIO, MV.MAIN_FORCE, MV.THICKNESS, MV.TURRET_SPEED)
 LINE = load_line(ROOT / "configs/lines/reference.yaml")
 TABLE = signal_table(LINE.line)
-TARGETS = Targets(set_points={CV.POTENCY: 1.0, CV.TABLET_WEIGHT: 200e-6})
+TARGETS = Targets(
+    set_points={
+        CV.POTENCY: 1.0,
+        CV.TABLET_WEIGHT: 200e-6,
+        CV.TENSILE_STRENGTH: 2.25e6,
+        CV.THROUGHPUT: 20.0 / 3600.0,
+    }
+)
 
 _READINGS: dict[str, float] = {
     "Line/Feeder1/Weight/PV": 3.5,

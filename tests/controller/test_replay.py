@@ -9,7 +9,13 @@ import pytest
 from controller.cycle_data import CycleSetup
 from controller.data import Mode
 from controller.records.historian import Historian, History, HistoryError, sqlite_url
-from controller.records.replay import Difference, inputs_of, replay
+from controller.records.replay import (
+    Difference,
+    inputs_of,
+    recorded_config,
+    recorded_line,
+    replay,
+)
 from controller.supervision.findings import LinkStatus
 from plant_models.signals import PLC
 from tests.controller.kit import FilterBrain, Loop
@@ -117,3 +123,12 @@ def test_a_gap_is_not_jumped_over(tmp_path: Path) -> None:
 def test_nothing_compared_is_not_exact(recorded: tuple[History, Loop]) -> None:
     history, loop = recorded
     assert not replay(history, loop.setup, start=1, first=CYCLES + 1).exact
+
+
+def test_what_a_start_ran_with_can_be_rebuilt_from_the_database_alone(
+    recorded: tuple[History, Loop],
+) -> None:
+    history, loop = recorded
+    facts = history.facts(1)
+    assert recorded_config(facts).digest() == loop.config.digest()
+    assert recorded_line(facts).digest() == loop.setup.line.digest()
