@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from controller.baselines.operator_plc import PlcBrain
 from controller.baselines.pid import PidBrain
 from controller.brain import Brain
 from controller.config import ControllerConfig
+from controller.nmpc import NmpcBrain
 from plant_models.line import ResolvedLine
+from plant_models.signals import SignalTable
 
 __all__ = ["make_brain"]
 
 
-def make_brain(config: ControllerConfig, line: ResolvedLine) -> Brain:
-    """The algorithm that ``config`` names, for ``line``."""
+def make_brain(
+    config: ControllerConfig, line: ResolvedLine, table: SignalTable, cache: Path | None
+) -> Brain:
+    """The algorithm that ``config`` names.
+
+    Parameters
+    ----------
+    config
+        Controller.
+    line, table
+        Line that it controls, and its signal list.
+    cache
+        Folder for compiled models; ``None`` compiles nothing.
+    """
     if config.algorithm == "pid":
         return PidBrain(line, config.pid, config.period_s)
-    return PlcBrain()
+    if config.algorithm == "plc":
+        return PlcBrain()
+    return NmpcBrain(line, table, config, cache)

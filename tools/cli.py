@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from tools.commands.benchmark import benchmark
 from tools.commands.check import check
+from tools.commands.replay import replay_run
 
 app = typer.Typer(
     name="twinline",
@@ -35,3 +37,5 @@ def main(
 
 
 app.command()(check)
+app.command("replay")(replay_run)
+app.command()(benchmark)

@@ -86,6 +86,7 @@ class _Shift:
     setup: CycleSetup
     plant: Plant
     close_at: int | None
+    local_feed: float | None
     state: CycleState
     records: list[CycleRecord] | None
     notes: list[CycleNote] = field(default_factory=list)
@@ -128,8 +129,17 @@ class _Shift:
         self.notes.append(cycle_note(out.record, START_TIME))
         if self.records is not None:
             self.records.append(out.record)
+        self._operate_line(out.record.validated)
+
+    def _operate_line(self, v: Validated | None) -> None:
+        """What the operator of the line does in LOCAL."""
+        if v is None:
+            return
+        if self.local_feed is not None and v.line_state is LineState.RUNNING:
+            self._operator_set(MV.TOTAL_FEED, self.local_feed, "another line rate")
+            self.local_feed = None
         if self.algorithm == "plc":
-            self._operate_press(out.record.validated)
+            self._operate_press(v)
 
     def _mode_requests(self, second: int) -> tuple[ModeRequest, ...]:
         """Climb to CLOSED_LOOP: advice from the start, control one period before it must hold."""
@@ -166,10 +176,8 @@ class _Shift:
             ),
         )
 
-    def _operate_press(self, v: Validated | None) -> None:
+    def _operate_press(self, v: Validated) -> None:
         """The operator of `plc`: two samples, one setting, once the line runs."""
-        if v is None:
-            return
         force = v.measurements["Line/Press/MainForce/PV"]
         if force.weight > 0.0:
             self.points.append(
@@ -225,7 +233,8 @@ def run_shift(
     brain: Brain,
     seed: int,
     minutes: float | None = None,
-    close: bool = True,
+    close_at: int | None = None,
+    local_feed: float | None = None,
     keep_records: bool = False,
     on_cycle: Callable[[int, int], None] | None = None,
 ) -> ShiftResult:
@@ -241,8 +250,11 @@ def run_shift(
         Of the truth and its noise.
     minutes
         Length of the shift after start-up; the scenario's own by default.
-    close
-        Whether the operator closes the loop (never done for the algorithm `plc`).
+    close_at
+        Plant second of the first cycle in closed loop; by default the script's. The loop is never
+        closed for the algorithm `plc`. The counted window begins there.
+    local_feed
+        Total feed [kg/s] that the operator sets in LOCAL once the line runs.
     keep_records
         Keep every `CycleRecord` (large).
     on_cycle
@@ -258,14 +270,15 @@ def run_shift(
     setup = make_setup(config, line, table, brain, product_targets(line))
     plant = Plant(line, script, seed=seed, start_time=START_TIME, run_dir=None)
     period, last = config.period_s, script.total_seconds()
-    start = closing_second(script, length, period)
+    start = closing_second(script, length, period) if close_at is None else close_at
     shift = _Shift(
         line=line,
         scenario=script,
         minutes=length,
         setup=setup,
         plant=plant,
-        close_at=start if close and config.algorithm != "plc" else None,
+        close_at=start if config.algorithm != "plc" else None,
+        local_feed=local_feed,
         state=initial_state(setup, epoch=seed + 1),
         records=[] if keep_records else None,
         throughput=setup.targets.set_points[CV.THROUGHPUT],

@@ -18,4 +18,10 @@ def _realism(console: Console) -> dict[str, Any]:
     return run_realism(console=console)
 
 
-REGISTRY: dict[str, Benchmark] = {"realism": _realism}
+def _control(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.control import run_control  # loads the solvers: only when it is run
+
+    return run_control(console)
+
+
+REGISTRY: dict[str, Benchmark] = {"control": _control, "realism": _realism}
