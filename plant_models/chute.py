@@ -75,7 +75,8 @@ def collocation(
         derivative[:, j] = basis.deriv()(xi)
     for j in range(nodes):
         others = np.delete(xi, j)
-        basis = Polynomial.fromroots(others) / np.prod(xi[j] - others)
+        product = Polynomial.fromroots(others) if nodes > 1 else Polynomial([1.0])
+        basis = product / np.prod(xi[j] - others)
         weights[j] = basis.integ()(1.0) - basis.integ()(0.0)
     return xi, derivative, weights
 
