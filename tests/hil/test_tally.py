@@ -113,7 +113,7 @@ def _command(request: float, **changes: object) -> ReceivedCommand:
         "previous": {MV.TOTAL_FEED: 20.0, MV.THICKNESS: 3.0},
         **changes,
     }
-    return ReceivedCommand(**usual)  # type: ignore[arg-type]
+    return ReceivedCommand(**usual)
 
 
 def test_violations_count_only_what_was_accepted_and_owned() -> None:
