@@ -34,7 +34,7 @@ from plant_models.line import (
     press_parameters,
     strength,
 )
-from plant_models.quality import assay, tensile_strength
+from plant_models.quality import assay, potency, tensile_strength
 from plant_models.regulatory import force_re_reference
 from plant_models.tablet_press import (
     compress_at_fill,
@@ -68,7 +68,8 @@ class Press:
         )
         self._compaction = compaction(line.blend)
         self._strength = strength(line.blend, nominal_extent(line))
-        self._label = line.product.api_percent / 100.0 * line.product.weight_mg * 1e-6
+        self._label_fraction = line.product.api_percent / 100.0
+        self._label = self._label_fraction * line.product.weight_mg * 1e-6
         self._api = line.feeder_index("api")
         self._truth, self._noise = truth, noise
         self._fast = Correlated(noise, "press/density_fast", truth.density_fast_s)
@@ -140,6 +141,7 @@ class Press:
             paddle_speed=drives.paddle_speed,
             made=self._made,
             taken=float(tablets.weight.sum()),
+            potency=float(potency(powder[self._api], self._label_fraction)),
             tablets=tablets,
             revolution=self._revolution,
         )

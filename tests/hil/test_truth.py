@@ -127,6 +127,7 @@ def test_an_exact_plant_settles_at_the_reference_point() -> None:
     assert out.powder.hold_up == pytest.approx(0.48, rel=0.01)
     assert out.powder.extent == pytest.approx(nominal_extent(r), rel=0.02)
     assert np.ptp(t.weight) == pytest.approx(0.0, abs=1e-15)
+    assert t.assay.mean() == pytest.approx(out.press.potency * t.weight.mean() / 200e-6, rel=1e-9)
 
 
 def test_the_blender_disperses_with_its_peclet_number() -> None:

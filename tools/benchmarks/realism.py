@@ -105,7 +105,7 @@ def figures(r: Recording) -> dict[str, float]:
         "ratio": srel / weight,
         "force_sd_10s_pct": 100.0 * float(r.force.std() / r.force.mean()),
         "fill_moved_pct": 100.0 * float(moved.mean()),
-        "fill_move_mm": 1e3 * float(np.median(moves[moved])) if moved.any() else 0.0,
+        "fill_move_mm": round(1e3 * float(np.median(moves[moved])), 6) if moved.any() else 0.0,
         "rejected_pct": 100.0 * r.rejected,
     }
     for seconds in (10, 60, 600):
