@@ -141,7 +141,7 @@ class PressOut:
 
     Drives [m, rev/s] are those at the end of the second, as true position and as that of the motor,
     which is what the encoder sees. ``made`` counts tablets since the run began; ``taken`` [kg] left
-    the feed frame as tablets in this second, and ``potency`` is that of this powder, share of label.
+    the feed frame as tablets in this second; ``potency`` is that of this powder, share of label.
     """
 
     turret_speed: float
