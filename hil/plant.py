@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from hil.config import ScenarioConfig
 from hil.instruments import Instruments
+from hil.outlet import Outlet
 from hil.plc.handshake import (
     Refusal,
     apply_frame,
@@ -33,7 +34,7 @@ from hil.plc.parameters import plc_parameters
 from hil.plc.rejection import judge_tablets
 from hil.plc.scan import scan
 from hil.plc.sequence import line_command
-from hil.plc.state import Diverter, from_document, initial_state, to_document
+from hil.plc.state import from_document, initial_state, to_document
 from hil.process_image import Counters, blank_readings, process_image
 from hil.readings import Readings
 from hil.saved_readings import readings_document, readings_from_document
@@ -99,6 +100,7 @@ class Plant:
     table : SignalTable
     tally : Tally
     truth : Truth
+    outlet : Outlet
     events : list of Event
     speed : float
         What ``PLC/SPEED`` shows; whoever drives the clock sets it. 0 is lock-step.
@@ -119,6 +121,7 @@ class Plant:
         events = scenario.schedule(minutes)
         self.truth = Truth(resolved, scenario.truth, seed, events)
         self._instruments = Instruments(resolved, scenario.truth, seed, events)
+        self.outlet = Outlet(self.parameters.config.diverter_travel_s)
         self.state = initial_state(self.parameters)
         self._readings: Readings = blank_readings(len(resolved.line.feeders))
         self._start, self._seed, self._digest = start_time, seed, resolved.digest()
@@ -167,7 +170,8 @@ class Plant:
 
     def _scan(self) -> None:
         second = self.state.heartbeat
-        self.state, drives = scan(self.parameters, self.state, self._readings)
+        self.state, drives = scan(self.parameters, self.state, self._readings, self.outlet.feedback)
+        self.outlet.drive(self.state.diverter.goal)
         out = self.truth.step(drives, second)
         self._readings = self._instruments.measure(out)
         rejection, outside = judge_tablets(
@@ -176,8 +180,8 @@ class Plant:
         self.state = replace(self.state, rejection=rejection)
         self.tally.add(
             out,
-            outside,
-            self.state.diverter.position is Diverter.COLLECT,
+            self.outlet.take(outside),
+            self.outlet.collecting,
             self.state.sequence.line,
             self.state.lease.mode,
         )
@@ -340,6 +344,7 @@ class Plant:
             "plc": to_document(self.state),
             "truth": self.truth.state(),
             "instruments": self._instruments.state(),
+            "outlet": self.outlet.state(),
             "readings": readings_document(self._readings),
             "tally": self.tally.state(),
             "registers": {tag: list(item) for tag, item in self._registers.items()},
@@ -377,6 +382,7 @@ class Plant:
         plant.events.clear()
         plant.truth.restore(saved["truth"])
         plant._instruments.restore(saved["instruments"])
+        plant.outlet.restore(saved["outlet"])
         plant._readings = readings_from_document(saved["readings"])
         plant.tally.restore(saved["tally"])
         plant._registers = {tag: (value, at) for tag, (value, at) in saved["registers"].items()}

@@ -21,9 +21,9 @@ from hil.plc.modes import Source, level_follower, owner, shed, watchdog_cause
 from hil.plc.parameters import PlcParameters
 from hil.plc.ramps import aim, ramp
 from hil.plc.refill import refill_step, volumetric
-from hil.plc.rejection import diverter_step
+from hil.plc.rejection import check_gate, diverter_step
 from hil.plc.sequence import Powers, force_loop_active, powers, sequence_step, settled
-from hil.plc.state import MvState, Phase, PlcState
+from hil.plc.state import MvState, OutletFeedback, Phase, PlcState
 from hil.readings import Readings
 from hil.truth_data import Drives
 from plant_models.signals import MV, LineState, PlcMode, RefillPhase
@@ -31,8 +31,14 @@ from plant_models.signals import MV, LineState, PlcMode, RefillPhase
 __all__ = ["scan"]
 
 
-def scan(p: PlcParameters, state: PlcState, readings: Readings) -> tuple[PlcState, Drives]:
-    """One second of the PLC: the new state and what its drives are set to."""
+def scan(
+    p: PlcParameters, state: PlcState, readings: Readings, outlet: OutletFeedback
+) -> tuple[PlcState, Drives]:
+    """One second of the PLC: the new state and what its drives are set to.
+
+    The diverter's goal is `PlcState.diverter`'s; single tablets are judged as they are made
+    (`hil.plc.rejection.judge_tablets`).
+    """
     on = powers(p, state)
     fed = state.mvs[MV.TOTAL_FEED].act if on.feed else 0.0
     state = replace(
@@ -40,6 +46,7 @@ def scan(p: PlcParameters, state: PlcState, readings: Readings) -> tuple[PlcStat
         heartbeat=state.heartbeat + 1,
         force=force_history(p, state.force, readings.main_force, on.press),
         level=level_filter(p, state.level, readings.level, fed if on.blender else None),
+        rejection=check_gate(state.rejection, outlet),
     )
     state = sequence_step(p, state, readings)
     cause = watchdog_cause(p, state)
@@ -49,7 +56,7 @@ def scan(p: PlcParameters, state: PlcState, readings: Readings) -> tuple[PlcStat
     state = _set_points(p, state, on)
     state = _fill(p, state, readings, on)
     state = _feeders(p, state, readings, on)
-    state = _divert(p, state)
+    state = _divert(p, state, outlet)
     return state, _drives(p, state, on)
 
 
@@ -92,7 +99,7 @@ def _feeders(p: PlcParameters, state: PlcState, readings: Readings, on: Powers) 
     return replace(state, feeders=moved)
 
 
-def _divert(p: PlcParameters, state: PlcState) -> PlcState:
+def _divert(p: PlcParameters, state: PlcState, outlet: OutletFeedback) -> PlcState:
     running = state.sequence.line is LineState.RUNNING
     measured = mean_force(state.force)
     set_point = state.mvs[MV.MAIN_FORCE].act
@@ -101,6 +108,7 @@ def _divert(p: PlcParameters, state: PlcState) -> PlcState:
     diverter = diverter_step(
         p,
         state.diverter,
+        outlet,
         collectable=running and not state.lease.divert,
         good=settled(p, state),
         bad=bad,

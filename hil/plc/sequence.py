@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hil.plc.loops import mean_force
 from hil.plc.parameters import PlcParameters
 from hil.plc.ramps import aim
+from hil.plc.rejection import outlet_fault
 from hil.plc.state import Diverter, MvState, Phase, PlcState, SequenceState
 from hil.readings import Readings
 from plant_models.signals import MV, LineState, is_good
@@ -121,8 +122,15 @@ def _enter(p: PlcParameters, state: PlcState, line: LineState, interlock: str = 
     if line is LineState.RUNNING:
         sequence = replace(sequence, interlock="")
         lease = replace(lease, accepted_hb=state.heartbeat, fresh=True)
-    diverter = replace(diverter, goal=Diverter.DIVERT, good_s=0)
-    return replace(state, sequence=sequence, mvs=mvs, level=level, lease=lease, diverter=diverter)
+    return replace(
+        state,
+        sequence=sequence,
+        mvs=mvs,
+        level=level,
+        lease=lease,
+        diverter=replace(diverter, goal=Diverter.DIVERT, good_s=0),
+        rejection=replace(state.rejection, missed=0),
+    )
 
 
 def _recipe(p: PlcParameters, tag: str, mv: MvState) -> MvState:
@@ -139,6 +147,9 @@ def _trip(p: PlcParameters, state: PlcState) -> str:
         return "chute overflow"
     if state.sequence.line is LineState.RUNNING and state.level.level <= p.starve:
         return "chute starved"
+    fault = outlet_fault(p, state.rejection, state.diverter)
+    if fault and state.sequence.line is LineState.RUNNING:
+        return fault
     for i, feeder in enumerate(state.feeders):
         if feeder.empty_s >= _EMPTY_S:
             return f"feeder {i + 1} empty"

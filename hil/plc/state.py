@@ -22,6 +22,7 @@ __all__ = [
     "LeaseState",
     "LevelState",
     "MvState",
+    "OutletFeedback",
     "Phase",
     "PlcState",
     "RejectionState",
@@ -150,20 +151,37 @@ class LevelState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutletFeedback:
+    """Sensors of the outlet: the diverter, and tablets the gate took out in the last second."""
+
+    diverter: Diverter
+    taken: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiverterState:
-    """Diverter position, its travel, and how long the material has been good [s]."""
+    """Diverter as fed back, where it is to go, how long the material has been good [s].
+
+    ``late_s`` counts the seconds in which it is not where it should be.
+    """
 
     position: Diverter = Diverter.DIVERT
-    travel_s: float = 0.0
     goal: Diverter = Diverter.DIVERT
     good_s: int = 0
+    late_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectionState:
-    """Running mean of the single-tablet force [N]; 0 before the first tablet."""
+    """Running mean of the single-tablet force [N], 0 before the first tablet.
+
+    ``ordered`` tablets were to be taken out in the last second; ``missed`` counts the orders in a
+    row that the gate did not carry out.
+    """
 
     mean: float = 0.0
+    ordered: int = 0
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,13 @@ from functools import cache
 
 import numpy as np
 
+from hil.outlet import Outlet
 from hil.plant import Plant
 from hil.plc.handshake import ReceivedFrame, request_control
 from hil.plc.loops import rate_set_points
 from hil.plc.parameters import PlcParameters, plc_parameters
 from hil.plc.scan import scan
-from hil.plc.state import LevelState, PlcState, SequenceState, initial_state
+from hil.plc.state import Diverter, LevelState, PlcState, SequenceState, initial_state
 from hil.process_image import blank_readings
 from hil.readings import FeederReadings, Reading, Readings
 from plant_models.signal_list import signal_table
@@ -88,10 +89,20 @@ def readings(state: PlcState, **changes: object) -> Readings:
 
 
 def scans(state: PlcState, seconds: int, **changes: object) -> PlcState:
-    """Let the PLC run with good readings."""
+    """Let the PLC run with good readings and an outlet that does what it is told."""
+    outlet = outlet_at(state.diverter.position)
     for _ in range(seconds):
-        state, _ = scan(parameters(), state, readings(state, **changes))
+        state, _ = scan(parameters(), state, readings(state, **changes), outlet.feedback)
+        outlet.drive(state.diverter.goal)
     return state
+
+
+def outlet_at(position: Diverter) -> Outlet:
+    """An outlet whose diverter stands at ``position``."""
+    outlet = Outlet(parameters().config.diverter_travel_s)
+    for _ in range(10):
+        outlet.drive(position)
+    return outlet
 
 
 def granted(state: PlcState, epoch: int = EPOCH, mode: str = "CASCADE") -> PlcState:

@@ -26,6 +26,7 @@ from tests.hil.plc_kit import (
     actual,
     frame,
     granted,
+    outlet_at,
     parameters,
     readings,
     running_state,
@@ -282,7 +283,7 @@ def test_the_rules_of_the_handshake_hold_whatever_arrives(acts: list[_Act]) -> N
                 assert state.mvs == before.mvs
         for _ in range(act.seconds):
             before = state
-            state, _ = scan(P, state, readings(state))
+            state, _ = scan(P, state, readings(state), outlet_at(state.diverter.goal).feedback)
             for tag in set(P.limits) - {MV.FILL_DEPTH}:
                 change = abs(state.mvs[tag].act - before.mvs[tag].act)
                 assert change <= P.limits[tag].rate * (1 + 1e-9)

@@ -215,9 +215,10 @@ def test_shed_diverts_until_the_material_has_been_good() -> None:
     collecting = DiverterState(position=Diverter.COLLECT, goal=Diverter.COLLECT, good_s=500)
     state = shed(P, replace(granted(running_state()), diverter=collecting), "test")
     wait = P.config.good_before_collect_s + int(P.config.diverter_clear_s)
-    assert scans(state, 3).diverter.position is Diverter.DIVERT
+    assert scans(state, 1).diverter.goal is Diverter.DIVERT
+    assert scans(state, 4).diverter.position is Diverter.DIVERT
     assert scans(state, wait - 1).diverter.goal is Diverter.DIVERT
-    assert scans(state, wait + 3).diverter.position is Diverter.COLLECT
+    assert scans(state, wait + 4).diverter.position is Diverter.COLLECT
 
 
 def test_a_restarted_plc_is_in_local_and_moves_nothing_if_it_was_before() -> None:

@@ -10,14 +10,18 @@ from hil.plc.scan import scan
 from hil.plc.sequence import line_command, powers
 from hil.plc.state import Diverter, DiverterState, PlcState, RejectionState, SequenceState
 from hil.readings import Reading
-from plant_models.signals import MV, LineState
+from plant_models.signals import APC, MV, PLC, LineState
 from tests.hil.plc_kit import (
+    CONTROLLER,
+    close_loop,
     granted,
+    outlet_at,
     parameters,
     readings,
     running_plant,
     running_state,
     scans,
+    writes,
 )
 
 P = parameters()
@@ -59,7 +63,7 @@ def test_a_held_line_moves_nothing_and_keeps_its_set_points() -> None:
     acts = {tag: mv.act for tag, mv in state.mvs.items()}
     state = scans(state, 30)
     assert state.sequence.line is LineState.HELD
-    _, drives = scan(P, state, readings(state))
+    _, drives = scan(P, state, readings(state), outlet_at(Diverter.DIVERT).feedback)
     assert drives.screw_speed == (0.0, 0.0, 0.0)
     assert drives.blender_speed == drives.turret_speed == drives.paddle_speed == 0.0
     assert {tag: mv.act for tag, mv in state.mvs.items()} == acts
@@ -128,32 +132,60 @@ def test_the_gate_takes_out_what_lies_outside_the_band_and_follows_a_true_shift(
 
 def _diverter(d: DiverterState, seconds: int, **how: bool) -> DiverterState:
     usual = {"collectable": True, "good": True, "bad": False, **how}
+    outlet = outlet_at(d.position)
     for _ in range(seconds):
-        d = diverter_step(P, d, **usual)
+        d = diverter_step(P, d, outlet.feedback, **usual)
+        outlet.drive(d.goal)
     return d
 
 
 def test_the_diverter_collects_after_good_time_and_travel_and_diverts_at_once() -> None:
     wait = P.config.good_before_collect_s + int(P.config.diverter_clear_s)
     travel = int(P.config.diverter_travel_s)
-    d = _diverter(DiverterState(), wait - 1)
-    assert d.position is Diverter.DIVERT
-    d = _diverter(d, 1)
-    assert d.position is Diverter.MOVING
-    assert _diverter(d, travel - 1).position is Diverter.MOVING
-    d = _diverter(d, travel)
+    assert _diverter(DiverterState(), wait - 1).goal is Diverter.DIVERT
+    assert _diverter(DiverterState(), wait).goal is Diverter.COLLECT
+    assert _diverter(DiverterState(), wait + travel).position is Diverter.MOVING
+    d = _diverter(DiverterState(), wait + travel + 1)
     assert d.position is Diverter.COLLECT
     for why in ({"collectable": False}, {"bad": True}):
-        away = _diverter(d, 1, **why)
-        assert away.position is Diverter.MOVING
-        assert _diverter(away, travel, **why).position is Diverter.DIVERT
+        assert _diverter(d, 1, **why).goal is Diverter.DIVERT
+        assert _diverter(d, 2, **why).position is Diverter.MOVING
+        assert _diverter(d, travel + 2, **why).position is Diverter.DIVERT
     assert _diverter(d, 100, good=False).position is Diverter.COLLECT
 
 
 def test_material_that_is_not_good_starts_the_count_again() -> None:
     wait = P.config.good_before_collect_s + int(P.config.diverter_clear_s)
-    d = _diverter(_diverter(_diverter(DiverterState(), wait - 1), 1, good=False), wait - 1)
-    assert d.position is Diverter.DIVERT
+    d = _diverter(_diverter(DiverterState(), wait - 1), 1, good=False)
+    assert _diverter(d, wait - 1).goal is Diverter.DIVERT
+    assert _diverter(d, wait).goal is Diverter.COLLECT
+
+
+def test_a_jammed_gate_holds_the_line_after_three_orders_missed() -> None:
+    plant = running_plant()
+    plant.outlet.gate_jammed = True
+    before = plant.tally.rejected
+    plant.advance(900)
+    assert plant.state.sequence.interlock == "fail to reject"
+    assert plant.state.sequence.line is LineState.HELD
+    assert plant.tally.rejected == before
+    plant.outlet.gate_jammed = False
+    assert plant.line_command("operator", "restart", "gate repaired") == "done"
+    plant.advance(200)
+    assert plant.state.sequence.line is LineState.RUNNING
+    assert plant.state.sequence.interlock == ""
+
+
+def test_a_jammed_diverter_holds_the_line() -> None:
+    plant = running_plant()
+    close_loop(plant)
+    plant.outlet.diverter_jammed = True
+    plant.write(CONTROLLER, {**writes(plant), APC.DIVERT_REQ: True})
+    plant.advance(12)
+    assert plant.state.sequence.interlock == "diverter not in position"
+    assert plant.values()[PLC.PERMIT].value is False
+    assert plant.values()[PLC.SHED_CAUSE].value == "interlock: diverter not in position"
+    assert plant.values()[PLC.DIVERTER].value == "collect"
 
 
 @pytest.mark.parametrize("seed", [11, 12])
