@@ -42,7 +42,12 @@ _ROLE_OPERATOR = "operator"
 
 
 class PlantPort(Protocol):
-    """What the server needs of a plant; `hil.plant.Plant` is one."""
+    """What the server needs of a plant; `hil.plant.Plant` is one.
+
+    ``speed`` is what ``PLC/SPEED`` shows; the server sets it.
+    """
+
+    speed: float
 
     @property
     def table(self) -> SignalTable:
@@ -103,7 +108,9 @@ class PlantServer:
         self._space: AddressSpace | None = None
         self._beat = asyncio.Event()
         self._heartbeat: Payload = None
-        self.pace = Pace(settings.speed, clock.monotonic()) if settings.speed > 0.0 else None
+        plant.speed = settings.speed
+        lockstep = settings.speed == LOCKSTEP
+        self.pace = None if lockstep else Pace(settings.speed, clock.monotonic())
 
     @property
     def endpoint(self) -> str:
@@ -167,11 +174,7 @@ class PlantServer:
     async def _publish(self) -> None:
         if self._space is None:
             raise RuntimeError("the server has not been started")
-        values = dict(self._plant.values())
-        time = values[PLC.TIME].source_time if PLC.TIME in values else self._clock.now()
-        speed = self._settings.speed if self.pace is not None else LOCKSTEP
-        values[PLC.SPEED] = Value(speed, source_time=time)
-        await self._space.publish(values)
+        await self._space.publish(self._plant.values())
 
     # Writes
 

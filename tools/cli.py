@@ -7,6 +7,9 @@ import typer
 
 from tools.commands.benchmark import benchmark
 from tools.commands.check import check
+from tools.commands.control import control
+from tools.commands.mode import mode
+from tools.commands.plant import plant
 from tools.commands.replay import replay_run
 
 app = typer.Typer(
@@ -39,3 +42,6 @@ def main(
 app.command()(check)
 app.command("replay")(replay_run)
 app.command()(benchmark)
+app.command()(plant)
+app.command()(control)
+app.command()(mode)

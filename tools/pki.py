@@ -24,7 +24,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from plant_models.signals import CONTROLLER_URI, PLANT_URI
 
-__all__ = ["OPERATOR_URI", "PARTIES", "Party", "TrustList", "ensure_pki", "twinline_home"]
+__all__ = [
+    "OPERATOR_URI",
+    "PARTIES",
+    "Party",
+    "TrustList",
+    "ensure_pki",
+    "private_folder",
+    "twinline_home",
+    "write_private",
+]
 
 log = logging.getLogger(__name__)
 

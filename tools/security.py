@@ -43,6 +43,7 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _ACCOUNTS = "accounts.json"
 
 Role = Literal["observer", "operator", "supervisor", "engineer", "controller"]
+_ROLES: tuple[Role, ...] = ("controller", "operator", "supervisor", "engineer", "observer")
 
 
 class UserConfig(StrictModel):
@@ -55,9 +56,9 @@ class UserConfig(StrictModel):
 class SecurityConfig(StrictModel):
     """Security of the OPC UA servers. Channels are SignAndEncrypt, Basic256Sha256."""
 
-    kind: Literal["security"]
-    schema_: Literal[1] = Field(alias="schema")
-    name: str = Field(min_length=1)
+    kind: Literal["security"] = "security"
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: str = Field(default="default", min_length=1)
     listen: str = "127.0.0.1"
     allow_unencrypted: bool = False
     certificate_days: Annotated[int, Field(ge=1, le=3650)] = 365
@@ -65,7 +66,9 @@ class SecurityConfig(StrictModel):
     password_characters: Annotated[int, Field(ge=16, le=64)] = 24
     lock_after_failures: Annotated[int, Field(ge=1, le=100)] = 5
     lock_time_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 10.0
-    users: Annotated[tuple[UserConfig, ...], Field(min_length=2)]
+    users: Annotated[tuple[UserConfig, ...], Field(min_length=2)] = tuple(
+        UserConfig(name=role, role=role) for role in _ROLES
+    )
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

@@ -5,7 +5,8 @@ deadline; an old move is never sent again. What goes wrong::
 
     LinkError
     ├── LinkLost        the connection or an answer is gone: throw the client away, connect anew
-    └── LinkRefused     the server does not want us: certificate, password or policy
+    ├── LinkRefused     the server does not want us: certificate, password or policy
+    └── WriteTimeout    no answer to a write: it may still be executed, and is never repeated
 """
 
 from __future__ import annotations
@@ -35,7 +36,15 @@ from plant_models.signals import (
     Value,
 )
 
-__all__ = ["Credentials", "LinkError", "LinkLost", "LinkRefused", "PlantLink", "Progress"]
+__all__ = [
+    "Credentials",
+    "LinkError",
+    "LinkLost",
+    "LinkRefused",
+    "PlantLink",
+    "Progress",
+    "WriteTimeout",
+]
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +80,10 @@ class LinkLost(LinkError):
 
 class LinkRefused(LinkError):
     """The server does not accept our certificate, password or security policy."""
+
+
+class WriteTimeout(LinkError):
+    """A write was not answered in time. It may be executed all the same, even seconds later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,21 +207,6 @@ class PlantLink:
     def _item(self, tag: str) -> ua.ReadValueId:
         return ua.ReadValueId(NodeId=self._node(tag), AttributeId=ua.AttributeIds.Value)
 
-    async def connect_until(self, stop: asyncio.Event) -> bool:
-        """Connect, trying again with growing pauses, until it works or ``stop`` is set."""
-        pause = self._config.reconnect_min_s
-        while not stop.is_set():
-            try:
-                await self.connect()
-                return True
-            except LinkError as error:
-                log.info("no connection: %s; again in %.2f s", error, pause)
-            try:
-                await asyncio.wait_for(stop.wait(), pause)
-            except TimeoutError:
-                pause = min(2.0 * pause, self._config.reconnect_max_s)
-        return False
-
     async def drop(self) -> None:
         """Throw the client away, within a bounded time, whatever state it is in."""
         client, self._client = self._client, None
@@ -309,7 +307,7 @@ class PlantLink:
     async def write(self, writes: Mapping[str, Payload]) -> Mapping[str, int]:
         """All of ``writes`` in one service call; status code per tag.
 
-        Raises `LinkLost` when no answer comes in time: it may have been executed all the same,
+        Raises `WriteTimeout` when no answer comes in time: it may have been executed all the same,
         and the plant's check of the echo is what protects it.
         """
         session = self._connected().uaclient.session
@@ -321,7 +319,12 @@ class PlantLink:
                 ua.WriteValue(NodeId=self._node(tag), AttributeId=ua.AttributeIds.Value, Value=data)
             )
         call = session.write(ua.WriteParameters(NodesToWrite=items))
-        statuses = await self._within(self._config.write_timeout_s, call)
+        try:
+            statuses = await self._within(self._config.write_timeout_s, call)
+        except LinkLost as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise WriteTimeout("the plant did not answer a write in time") from error
+            raise
         return {tag: int(s.value) for tag, s in zip(writes, statuses, strict=True)}
 
     async def request_control(self, mode: str, epoch: int, reason: str) -> str:

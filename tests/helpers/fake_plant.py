@@ -29,6 +29,7 @@ class FakePlant:
     refuse: dict[str, int] = field(default_factory=dict)
     bad: dict[str, int] = field(default_factory=dict)
     version: str = ""
+    speed: float = 0.0
 
     def __post_init__(self) -> None:
         self.version = self.version or self.table.model_version()
@@ -63,6 +64,8 @@ class FakePlant:
             return self.seconds
         if tag == PLC.TIME:
             return self.time
+        if tag == PLC.SPEED:
+            return self.speed
         if tag == PLC.MODEL_VERSION:
             return self.version
         if tag in self.written:

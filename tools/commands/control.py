@@ -1,0 +1,167 @@
+"""``twinline control``: the controller, connected to a plant."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlparse
+
+import typer
+from rich.console import Console
+
+from controller.algorithms import make_brain
+from controller.config import ControllerConfig
+from controller.cycle_data import CycleSetup, initial_state, make_setup
+from controller.link.client import Credentials, PlantLink
+from controller.link.server import OperatorServer
+from controller.link.tagmap import TagMapConfig
+from controller.records.hashes import software_hash
+from controller.records.historian import Historian, sqlite_url
+from controller.runtime import Runtime
+from hil.hardening import HardenedServer, caller
+from plant_models.signal_list import signal_table
+from tools.clocks import SystemClock
+from tools.config_errors import ConfigError
+from tools.configuration import load_controller, load_line, load_security, load_tagmap
+from tools.harness import product_targets
+from tools.pki import Party, ensure_pki, twinline_home
+from tools.rundir import RunDir, new_run
+from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
+from tools.service import serve
+
+__all__ = ["control"]
+
+BAD_INPUT = 2
+_EPOCH_BITS = 52  # a number on the wire that a float holds exactly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What to run."""
+
+    config: ControllerConfig
+    setup: CycleSetup
+    tagmap: TagMapConfig | None
+    security: SecurityConfig
+    run: RunDir
+    endpoint: str
+    host: str
+    port: int
+
+
+def control(
+    controller: Annotated[
+        Path, typer.Argument(help="Configuration of the controller.", show_default=False)
+    ],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="The plant; by default that of the run, then the configured one."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port for operators; 0 takes a free one, default as configured.", min=0),
+    ] = None,
+    security: Annotated[
+        Path | None, typer.Option(help="Security settings; built-in ones by default.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+) -> None:
+    """Run a controller until it is stopped (Ctrl-C)."""
+    console = Console(highlight=False)
+    try:
+        order = _order(controller, endpoint, port, security, run)
+    except (ConfigError, ValueError, OSError) as error:
+        console.print(str(error), style="bold red", markup=False)
+        raise typer.Exit(BAD_INPUT) from error
+    asyncio.run(serve(lambda stop: _run(order, console, stop)))
+
+
+def _order(
+    file: Path, endpoint: str | None, port: int | None, security: Path | None, run: Path | None
+) -> _Order:
+    config: ControllerConfig = load_controller(file)
+    line_file = file.parent / config.line
+    line = load_line(line_file)
+    table = signal_table(line.line)
+    setup = make_setup(
+        config,
+        line,
+        table,
+        make_brain(config, line, table, twinline_home() / "cache"),
+        product_targets(line),
+        software_hash(),
+    )
+    tagmap_file = file.parent / config.link.tagmap if config.link.tagmap else None
+    folder = RunDir(run) if run is not None else new_run(config.name)
+    folder.keep([file, line_file, *([tagmap_file] if tagmap_file else [])])
+    folder.log_to("controller")
+    listening = folder.listening("plant")
+    operators = urlparse(config.link.operator_endpoint)
+    return _Order(
+        config=config,
+        setup=setup,
+        tagmap=load_tagmap(tagmap_file) if tagmap_file else None,
+        security=SecurityConfig() if security is None else load_security(security),
+        run=folder,
+        endpoint=endpoint or (listening.endpoint if listening else config.link.endpoint),
+        host=operators.hostname or "127.0.0.1",
+        port=port if port is not None else operators.port or 4841,
+    )
+
+
+def _credentials(party: Party, order: _Order) -> Credentials:
+    user = order.security.user_with("controller")
+    return Credentials(
+        user=user,
+        password=read_password(order.run.secrets / f"{user}.password"),
+        certificate=party.certificate,
+        private_key=party.private_key,
+        server_certificate=party.certificate_of("plant"),
+        application_uri=party.uri,
+    )
+
+
+async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
+    clock, config = SystemClock(), order.security
+    parties = ensure_pki(twinline_home(), days=config.certificate_days, bits=config.key_bits)
+    ensure_secrets(order.run.secrets, config)
+    me = parties["controller"]
+    link = PlantLink(
+        order.setup.table,
+        order.config.link,
+        _credentials(me, order),
+        clock,
+        endpoint=order.endpoint,
+        tagmap=order.tagmap,
+    )
+    server = OperatorServer(
+        HardenedServer(server_security(me, order.run.secrets, config, clock)),
+        caller,
+        order.config.supervision.operator_roles,
+        host=order.host,
+        port=order.port,
+    )
+    state = initial_state(order.setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
+    runtime = Runtime(
+        order.setup,
+        state,
+        link,
+        server,
+        lambda: Historian(sqlite_url(order.run.historian), order.setup, state),
+        clock,
+    )
+    await server.start(runtime)
+    order.run.announce("controller", server.endpoint)
+    console.print(
+        f"controller {order.config.name}: {server.endpoint}, plant {order.endpoint}, "
+        f"run {order.run.path}",
+        soft_wrap=True,
+    )
+    try:
+        await runtime.run(stop)
+    finally:
+        order.run.withdraw("controller")
+        await server.stop()

@@ -1,0 +1,141 @@
+"""A person at an OPC UA server: a secured session of one user, with methods and values by path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from asyncua import Client, ua
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+
+from plant_models.signals import CONTROLLER_URI, PLANT_URI, PLC
+from tools.pki import Party
+
+__all__ = ["ControllerDesk", "Desk", "PersonRefused", "PlantDesk", "at_controller", "at_plant"]
+
+_TIMEOUT_S = 20.0
+_SESSION_MS = 30_000
+
+
+class PersonRefused(Exception):
+    """The server does not accept this person, or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An open session; node ids are string ids in ``namespace``."""
+
+    client: Client
+    namespace: int
+
+    def _node(self, path: str) -> ua.NodeId:
+        return ua.NodeId(ua.String(path), ua.Int16(self.namespace))
+
+    async def read(self, paths: Sequence[str]) -> list[Any]:
+        """Values in one Read; None where the status is bad."""
+        nodes = [self._node(p) for p in paths]
+        data = await self.client.uaclient.read_attributes(nodes, ua.AttributeIds.Value)
+        return [d.Value.Value if d.Value is not None else None for d in data]
+
+    async def call(self, method: str, *arguments: ua.Variant) -> list[Any]:
+        """Call a method; raises `PersonRefused` if it may not or cannot be called."""
+        request = ua.CallMethodRequest(
+            ObjectId=self._node(method.rpartition("/")[0]),
+            MethodId=self._node(method),
+            InputArguments=list(arguments),
+        )
+        (result,) = await self.client.uaclient.session.call([request])
+        if not result.StatusCode.is_good():
+            raise PersonRefused(f"{method}: {result.StatusCode.name}")
+        return [v.Value for v in result.OutputArguments]
+
+
+def _text(value: str) -> ua.Variant:
+    return ua.Variant(value, ua.VariantType.String)
+
+
+def _number(value: float) -> ua.Variant:
+    return ua.Variant(float(value), ua.VariantType.Double)
+
+
+class ControllerDesk(Desk):
+    """At the controller."""
+
+    async def request_mode(self, mode: str, reason: str) -> tuple[bool, str]:
+        """Ask for a mode: accepted or not, and a sentence."""
+        accepted, text = await self.call("Controller/RequestMode", _text(mode), _text(reason))
+        return bool(accepted), str(text)
+
+    async def request_target(self, variable: str, value: float, reason: str) -> tuple[bool, str]:
+        """Set a target in its plant unit (% of label, mg, MPa, kg/h)."""
+        accepted, text = await self.call(
+            "Controller/RequestTarget", _text(variable), _number(value), _text(reason)
+        )
+        return bool(accepted), str(text)
+
+    async def state(self) -> tuple[str, str, int, datetime | None]:
+        """Mode, state of the link, cycle number, plant time."""
+        names = ("Mode", "Link", "Cycle", "PlantTime")
+        mode, link, cycle, time = await self.read([f"Controller/{n}" for n in names])
+        return str(mode), str(link), int(cycle or 0), time
+
+
+class PlantDesk(Desk):
+    """At the PLC."""
+
+    async def operator_set(self, mv: str, value: float, reason: str) -> str:
+        """Change a set point in LOCAL: ``done``, or why not."""
+        (answer,) = await self.call(PLC.OPERATOR_SET, _text(mv), _number(value), _text(reason))
+        return str(answer)
+
+    async def line_command(self, command: str, reason: str) -> str:
+        """Start, hold, restart, stop, abort or clear: ``done``, or why not."""
+        (answer,) = await self.call(PLC.LINE_COMMAND, _text(command), _text(reason))
+        return str(answer)
+
+
+@asynccontextmanager
+async def _session(
+    endpoint: str, party: Party, server: str, user: str, password: str
+) -> AsyncIterator[Client]:
+    client = Client(endpoint, timeout=_TIMEOUT_S)
+    client.application_uri = party.uri
+    client.session_timeout = _SESSION_MS
+    client.set_user(user)
+    client.set_password(password)
+    try:
+        await client.set_security(
+            SecurityPolicyBasic256Sha256,
+            party.certificate,
+            party.private_key,
+            server_certificate=party.certificate_of(server).read_bytes(),
+            mode=ua.MessageSecurityMode.SignAndEncrypt,
+        )
+        await client.connect()
+    except (OSError, TimeoutError, ua.UaError) as error:
+        raise PersonRefused(f"{endpoint}: {error}") from error
+    try:
+        yield client
+    finally:
+        await client.disconnect()
+
+
+@asynccontextmanager
+async def at_controller(
+    endpoint: str, party: Party, user: str, password: str
+) -> AsyncIterator[ControllerDesk]:
+    """A session at the controller. Raises `PersonRefused`."""
+    async with _session(endpoint, party, "controller", user, password) as client:
+        yield ControllerDesk(client, await client.get_namespace_index(CONTROLLER_URI))
+
+
+@asynccontextmanager
+async def at_plant(
+    endpoint: str, party: Party, user: str, password: str
+) -> AsyncIterator[PlantDesk]:
+    """A session at the plant. Raises `PersonRefused`."""
+    async with _session(endpoint, party, "plant", user, password) as client:
+        yield PlantDesk(client, await client.get_namespace_index(PLANT_URI))
