@@ -146,10 +146,10 @@ def axial_dispersion_rates(
 
 
 def closed_vessel_variance(peclet: float) -> float:
-    """Relative variance ``var / tau**2`` of a closed-closed dispersed vessel (B6)."""
+    """Relative variance ``var / tau**2`` [-] of a closed-closed dispersed vessel (B6)."""
     return 2.0 / peclet + 2.0 / peclet**2 * expm1(-peclet)
 
 
 def tanks_for_peclet(peclet: float) -> float:
-    """Equivalent number of tanks, not rounded, of a dispersed vessel (B6)."""
+    """Equivalent number of tanks [-], not rounded, of a dispersed vessel (B6)."""
     return 1.0 / closed_vessel_variance(peclet)

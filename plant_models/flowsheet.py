@@ -164,7 +164,7 @@ class Line:
         inp = dict(zip(self.input_names(), u, strict=True))
         out: list[Expr] = []
         flows = []
-        targets = self._screw_set_points(x, inp)
+        targets = self._screw_set_points(x, inp, d)
         for i, feeder in enumerate(r.line.feeders):
             p = build.feeder_parameters(feeder)
             content, speed = x[2 * i], x[2 * i + 1]
@@ -266,7 +266,10 @@ class Line:
             "extent": 0.0 * total,
         }
 
-    def _screw_set_points(self, x: Sequence[Expr], inp: Mapping[str, Expr]) -> list[Expr]:
+    def _screw_set_points(
+        self, x: Sequence[Expr], inp: Mapping[str, Expr], d: Deviations
+    ) -> list[Expr]:
+        """Screw speeds [rev/s]; settled gravimetric loops make up for the feed factors."""
         feeders = self.resolved.line.feeders
         if self.structure is Structure.OPEN:
             return [inp[f"feeder{i}.speed_set"] for i in range(1, len(feeders) + 1)]
@@ -278,7 +281,7 @@ class Line:
         ]
         rates = feeder_rate_setpoints(inp["total_feed"], ratios, [None] * len(feeders))
         return [
-            rate / feed_factor(build.feeder_parameters(f), x[2 * i])
+            rate / (feed_factor(build.feeder_parameters(f), x[2 * i]) * d.feed_factors[i])
             for i, (f, rate) in enumerate(zip(feeders, rates, strict=True))
         ]
 

@@ -38,5 +38,5 @@ def mixture_density(fractions: Sequence[Expr], densities: Sequence[Expr]) -> Exp
 
 
 def mix_by_mass(fractions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
-    """Mass-weighted mean of a property that is linear in mass (M2)."""
+    """Mass-weighted mean of a property linear in mass, in its unit (M2)."""
     return sum(x * v for x, v in zip(fractions, values, strict=True))  # (M2)

@@ -96,7 +96,7 @@ class PowderPath:
         frame = build.frame_parameters(r)
         hold_up, content = x[0], x[1]
         to_chute = discharge * outflow(build.blender_parameters(r), hold_up, blender_speed)
-        out = [flow_in - to_chute, to_chute - flow_out]
+        out = [flow_in - to_chute, to_chute - flow_out]  # (B1), (C1)
         for a in self.attributes:
             profile = self.profile(x, a)
             cells, chute, in_frame = profile[:tanks], profile[tanks : tanks + nodes], profile[-1]

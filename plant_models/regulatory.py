@@ -138,6 +138,6 @@ def level_loop_output(
 
 
 def limit_move(request: Expr, actual: Expr, low: Expr, high: Expr, move: Expr) -> Expr:
-    """Clamp a request to its range, then to ``actual`` +- ``move`` (L6)."""
+    """Clamp a request to its range, then to ``actual`` +- ``move``, all in one unit (L6)."""
     clamped = minimum(maximum(request, low), high)
     return minimum(maximum(clamped, actual - move), actual + move)  # (L6)

@@ -10,6 +10,7 @@ from plant_models.blender import (
     axial_dispersion_rates,
     closed_vessel_variance,
     hold_up_at,
+    impeller_torque,
     outflow,
     tank_rates,
     tanks_for_peclet,
@@ -85,6 +86,15 @@ def test_hold_up_rises_with_throughput(a: float, b: float, speed: float) -> None
 @given(hold_up=st.floats(0.0, 0.1), speed=speeds)
 def test_nothing_leaves_below_the_dead_hold_up(hold_up: float, speed: float) -> None:
     assert outflow(BLENDER, hold_up, speed) == 0.0
+
+
+@given(a=st.floats(0.1, 3.0), b=st.floats(0.1, 3.0), speed=st.floats(0.1, 3.0))
+def test_torque_rises_with_hold_up_and_speed(a: float, b: float, speed: float) -> None:
+    low, high = sorted((a, b))
+    assert impeller_torque(4.0, low, speed) <= impeller_torque(4.0, high, speed)
+    assert impeller_torque(4.0, speed, low) <= impeller_torque(4.0, speed, high)
+    assert impeller_torque(4.0, 1.0, 1.0) == pytest.approx(4.0, rel=1e-14)
+    assert impeller_torque(4.0, 1.0, 0.0) == 0.0
 
 
 # closed forms
