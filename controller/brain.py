@@ -19,12 +19,14 @@ class Forced:
     """What a recorded cycle did, to be done again in a replay whatever the clock says.
 
     ``estimator_steps`` and ``optimiser_steps`` are the Gauss-Newton steps taken; ``reached_by`` the
-    rung of the solver chain that made the plan.
+    rung of the solver chain that made the plan, ``solver_verdicts`` what the solvers said on the
+    way to it.
     """
 
     estimator_steps: int
     optimiser_steps: int
     reached_by: ReachedBy
+    solver_verdicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,13 +109,14 @@ class NmpcBrain:
         if mode is not Mode.CLOSED_LOOP:
             state = replace(state, chain=replace(state.chain, age=0))
         outcome = self._chain.solve(problem, state.chain, deadline_s, forced)
+        verdicts = outcome.verdicts if forced is None else forced.solver_verdicts
         plan = Plan(
             time=validated.time,
             times=_grid(problem, 0.0),
             moves=dict(zip(self.factory.tags, stage_moves(problem, outcome.moves), strict=True)),
             reached_by=outcome.reached_by,
             steps=outcome.steps,
-            solver_verdicts=outcome.verdicts,
+            solver_verdicts=verdicts,
             cost=outcome.cost,
             age_cycles=outcome.state.age,
         )
@@ -128,6 +129,7 @@ class NmpcBrain:
                 estimator_steps=steps,
                 optimiser_steps=outcome.steps,
                 reached_by=outcome.reached_by,
+                solver_verdicts=verdicts,
             ),
         )
 

@@ -241,6 +241,8 @@ class Validator:
     def _judge(
         self, rule: _Rule, item: Value | None, now: float, old: TagHistory, context: str
     ) -> tuple[Measurement, TagHistory]:
+        if context:  # what comes after it is not to be compared with what was before
+            old = old._replace(recent=(), rejected=0)
         if item is None or not isinstance(item.value, (int, float)):
             return _drop(math.nan, "no value", NEVER), old
         value, source = float(item.value), item.source_time - rule.offset
@@ -256,7 +258,7 @@ class Validator:
         same = old.same + 1 if value == old.raw else 1
         seen = old._replace(raw=value, source_time=source, same=same)
         if context:
-            return _drop(si, context, source), seen._replace(recent=(), rejected=0)
+            return _drop(si, context, source), seen
         if not rule.lo <= value <= rule.hi:
             return _drop(si, f"outside {rule.lo:g}..{rule.hi:g}", source), seen
         if rule.freeze and same >= rule.freeze:

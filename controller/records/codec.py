@@ -274,8 +274,12 @@ def decode_state(blob: bytes) -> CycleState:
     """What `encode_state` was given. Raises `CodecError` for anything else."""
     try:
         state = _Unpickler(io.BytesIO(zlib.decompress(blob))).load()
-    except (zlib.error, pickle.UnpicklingError) as error:
+    except CodecError:
+        raise
+    except (zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise CodecError(f"not a saved state: {error}") from error
+    except (AttributeError, ImportError, IndexError, TypeError, ValueError) as error:
+        raise CodecError(f"a state saved by other software: {error}") from error
     if not isinstance(state, CycleState):
         raise CodecError(f"a {type(state).__name__} is not a saved state")
     return state

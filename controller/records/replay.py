@@ -150,7 +150,16 @@ def _unbroken(records: Iterator[CycleRecord], state: CycleState) -> Iterator[Cyc
 def _again(
     record: CycleRecord, state: CycleState, setup: CycleSetup
 ) -> tuple[CycleRecord, CycleState]:
-    output = run_cycle(inputs_of(record), state, setup, _no_time, record.extra["taken"])
+    try:
+        output = run_cycle(inputs_of(record), state, setup, _no_time, record.extra["taken"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if record.hashes.get("software") == setup.hashes.get("software"):
+            raise
+        raise HistoryError(
+            f"cycle {record.cycle} was made by other software "
+            f"({record.hashes.get('software')}), whose state does not fit this one "
+            f"({setup.hashes.get('software')}): {error}"
+        ) from error
     return output.record, output.state
 
 
