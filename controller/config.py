@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from plant_models.config import StrictModel
+from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
 __all__ = [
     "ControllerConfig",
@@ -61,13 +61,18 @@ class DebounceConfig(StrictModel):
     """Cycles for which a permissive that is not safety may be lost before control is shed."""
 
     measurements_cycles: Cycles = 3
+    set_points_cycles: Cycles = 3
     estimator_cycles: Cycles = 24
     solver_cycles: Cycles = 6
     commands_cycles: Cycles = 3
 
 
 class SupervisionConfig(StrictModel):
-    """Modes, permissives and the write gate. Counts are control cycles."""
+    """Modes, permissives and the write gate. Counts are control cycles.
+
+    ``critical`` are MVs without which the loop is not held closed; any other that is lost becomes
+    a disturbance.
+    """
 
     start_mode: Literal["OFF", "MONITORING"] = "MONITORING"
     operator_roles: Annotated[tuple[str, ...], Field(min_length=1)] = ("operator", "supervisor")
@@ -80,6 +85,17 @@ class SupervisionConfig(StrictModel):
     heartbeat_age_max_s: Annotated[float, Field(gt=0.0, le=120.0)] = 3.0
     plan_age_max_cycles: Annotated[int, Field(ge=0, le=100)] = 6
     closing_ramp_cycles: Cycles = 5
+    critical: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        unknown = sorted(set(self.critical) - set(REQUIRED_MANIPULATED))
+        if unknown:
+            raise ValueError(
+                f"critical: {', '.join(unknown)} is no manipulated variable; there are "
+                f"{', '.join(sorted(REQUIRED_MANIPULATED))}"
+            )
+        return self
 
 
 class TagRuleConfig(StrictModel):
@@ -293,6 +309,17 @@ class ControllerConfig(StrictModel):
     estimation: EstimationConfig = EstimationConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
     pid: PidConfig = PidConfig()
+
+    @model_validator(mode="after")
+    def _critical_in_structure(self) -> Self:
+        loops = {"CASCADE": "Line/Press/FillDepth", "REMOTE": "Line/Press/MainForceSP"}
+        loop = loops[self.structure]
+        if loop in self.supervision.critical:
+            raise ValueError(
+                f"supervision.critical: in {self.structure} the PLC's force loop owns {loop}, "
+                "so it is never available; leave it out"
+            )
+        return self
 
     def digest(self) -> str:
         """Short hash of every setting."""

@@ -8,8 +8,9 @@ effects that `CycleOutput` names: ask the plant for control, send the command, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from controller.brain import Brain, Forced, Step
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState
@@ -17,15 +18,14 @@ from controller.data import Command, CycleRecord, Mode, Targets, Validated
 from controller.supervision.bumpless import ramp
 from controller.supervision.findings import Counters, count, findings
 from controller.supervision.gate import withhold
-from controller.supervision.modes import Answer, Transition
 from controller.supervision.permissives import update
 from controller.supervision.supervisor import (
     Decision,
     SupervisionState,
     decide,
     handle_requests,
-    objection,
 )
+from controller.targets import handle_target_requests
 from controller.validation import ValidationState
 from plant_models.signals import PLC, LineState, Snapshot
 
@@ -89,7 +89,9 @@ def run_cycle(
         time=snapshot.time,
         cycle=cycle,
     )
-    targets = _targets(inputs, state, setup)
+    targets, target_answers = handle_target_requests(
+        state.targets, inputs.target_requests, setup.line, setup.config.supervision
+    )
     timer.lap("validate")
 
     # 3 estimate, 4 predict, 5 optimise
@@ -129,13 +131,15 @@ def run_cycle(
     )
     answers = heard.answers + decision.answers
     transitions = heard.transitions + decision.transitions
-    record = _record(inputs, snapshot, validated, step, after, setup, answers, transitions, timer)
+    extra = {"answers": answers, "target_answers": target_answers, "transitions": transitions}
+    record = _record(inputs, snapshot, validated, step, after, setup, extra, timer)
     return CycleOutput(
         state=after,
         record=record,
         command=command,
         request_control=decision.request_control,
         answers=answers,
+        target_answers=target_answers,
         transitions=transitions,
         permissives=tuple(supervision.permissives.values()),
     )
@@ -147,16 +151,6 @@ def _validate(
     if inputs.snapshot is None:
         return None, state.validation
     return setup.validator.validate(inputs.snapshot, state.validation)
-
-
-def _targets(inputs: CycleInputs, state: CycleState, setup: CycleSetup) -> Targets:
-    """Targets after the operators' requests; an unauthorised or unknown one changes nothing."""
-    points = dict(state.targets.set_points)
-    for r in inputs.target_requests:
-        problem = objection(r.user, r.role, r.reason, setup.config.supervision)
-        if not problem and r.variable in points:
-            points[r.variable] = r.value
-    return state.targets if points == state.targets.set_points else Targets(set_points=points)
 
 
 def _think(
@@ -206,6 +200,8 @@ def _permissives(
         recipe_id=setup.recipe_id,
         has_estimator=setup.has_estimator,
         write_trouble=inputs.write_trouble,
+        last_command=state.last_command,
+        critical=setup.config.supervision.critical,
     )
     return replace(supervision, permissives=update(supervision.permissives, found, snapshot.time))
 
@@ -250,8 +246,7 @@ def _record(
     step: Step | None,
     after: CycleState,
     setup: CycleSetup,
-    answers: tuple[Answer, ...],
-    transitions: tuple[Transition, ...],
+    extra: Mapping[str, Any],
     timer: _Timer,
 ) -> CycleRecord:
     permissives = after.supervision.permissives.values()
@@ -276,7 +271,6 @@ def _record(
             "permissives_since": {str(p.name): p.since for p in permissives},
             "suspended_since": after.supervision.suspended_since,
             "epoch": after.epoch,
-            "answers": answers,
-            "transitions": transitions,
+            **extra,
         },
     )

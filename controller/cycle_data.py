@@ -14,6 +14,7 @@ from controller.supervision.gate import Gate
 from controller.supervision.modes import Answer, ModeRequest, Transition
 from controller.supervision.permissives import Permissive
 from controller.supervision.supervisor import SupervisionState
+from controller.targets import TargetAnswer, TargetRequest
 from controller.validation import ValidationState, Validator
 from plant_models.line import ResolvedLine
 from plant_models.signals import PlcMode, SignalTable, Snapshot
@@ -29,17 +30,6 @@ __all__ = [
 ]
 
 _LINK_UP = LinkStatus()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRequest:
-    """An operator sets the target of one controlled variable, in SI."""
-
-    variable: str
-    value: float
-    user: str
-    role: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +104,7 @@ class CycleOutput:
     command: Command
     request_control: str | None
     answers: tuple[Answer, ...]
+    target_answers: tuple[TargetAnswer, ...]
     transitions: tuple[Transition, ...]
     permissives: tuple[Permissive, ...]
 

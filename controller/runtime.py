@@ -23,7 +23,6 @@ from controller.link.client import LinkError, LinkLost, LinkRefused, PlantLink, 
 from controller.supervision.findings import LinkStatus
 from controller.supervision.gate import WriteGate
 from controller.supervision.modes import ModeRequest
-from controller.supervision.supervisor import objection
 from plant_models.signals import Clock, Snapshot, is_good
 
 __all__ = ["Recorder", "Runtime", "View"]
@@ -318,20 +317,13 @@ class Runtime:
             if asked.answer.done():
                 continue
             request = asked.request
-            if isinstance(request, TargetRequest):
-                asked.answer.set_result(self._target_answer(output, request))
-                continue
+            for target in output.target_answers:
+                if target.request is request:
+                    asked.answer.set_result((target.accepted, target.text))
             for answer in output.answers:
                 if answer.request is request and answer.accepted is not None:
                     asked.answer.set_result((answer.accepted, answer.text))
         self._asked = [a for a in self._asked if not a.answer.done()]
-
-    def _target_answer(self, output: CycleOutput, request: TargetRequest) -> tuple[bool, str]:
-        supervision = self._setup.config.supervision
-        problem = objection(request.user, request.role, request.reason, supervision)
-        if not problem and request.variable not in output.state.targets.set_points:
-            problem = f"{request.variable} has no target"
-        return not problem, problem or f"{request.variable} has a new target"
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:

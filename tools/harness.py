@@ -25,11 +25,12 @@ from controller.cycle_data import (
     initial_state,
     make_setup,
 )
-from controller.data import CV, CycleRecord, LabSample, Mode, Targets, Validated
+from controller.data import CV, CycleRecord, LabSample, Mode, Validated
 from controller.supervision.modes import ModeRequest
+from controller.targets import product_targets
 from hil.config import ScenarioConfig, ThroughputChange
 from hil.plant import Plant
-from plant_models.line import KG_H, ResolvedLine, nominal_extent, nominal_flow
+from plant_models.line import KG_H, ResolvedLine, nominal_extent
 from plant_models.signal_list import signal_table
 from plant_models.signals import MV, PLC, LineState, Snapshot, is_good
 from plant_models.units import from_si, to_si
@@ -62,18 +63,6 @@ class ShiftResult:
     notes: tuple[CycleNote, ...]
     records: tuple[CycleRecord, ...]
     wall_s: float
-
-
-def product_targets(line: ResolvedLine) -> Targets:
-    """Set points of the product, SI."""
-    return Targets(
-        set_points={
-            CV.POTENCY.value: 1.0,
-            CV.TABLET_WEIGHT.value: line.product.weight_mg * 1e-6,
-            CV.TENSILE_STRENGTH.value: line.product.tensile_strength_mpa * 1e6,
-            CV.THROUGHPUT.value: nominal_flow(line),
-        }
-    )
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from controller import brain, cycle_data, data
+from controller import brain, cycle_data, data, targets
 from controller.cycle_data import CycleState
 from controller.supervision import findings, modes
 from plant_models import signals
@@ -40,7 +40,8 @@ _CLASSES: dict[str, type[Any]] = {
     for c in (
         brain.Forced,
         cycle_data.CycleInputs,
-        cycle_data.TargetRequest,
+        targets.TargetAnswer,
+        targets.TargetRequest,
         data.Command,
         data.CycleRecord,
         data.Estimate,

@@ -222,6 +222,14 @@ def _events(output: CycleOutput) -> list[dict[str, str]]:
         }
         for a in output.answers
     ]
+    rows += [
+        {
+            "kind": "target",
+            "who": t.request.user,
+            "text": f"{t.request.variable} = {t.request.value:.6g} ({t.request.reason}): {t.text}",
+        }
+        for t in output.target_answers
+    ]
     if output.request_control is not None:
         rows.append({"kind": "control", "who": "supervision", "text": output.request_control})
     return rows

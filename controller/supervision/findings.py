@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from controller.config import SupervisionConfig
-from controller.data import Estimate, Plan, ReachedBy, Validated
+from controller.data import Command, Estimate, Plan, ReachedBy, Validated
 from controller.supervision.permissives import Finding, Name
 from controller.supervision.supervisor import SupervisionState, objection
 from plant_models.signals import PLC, LineState, Snapshot
 
 __all__ = ["Counters", "LinkStatus", "count", "findings"]
 
+_SINGLE = 1e-6  # a PLC may keep set points in single precision
 _SOLVED = frozenset({ReachedBy.FAST, ReachedBy.REFERENCE, ReachedBy.BASELINE})
 
 
@@ -93,6 +95,8 @@ def findings(
     recipe_id: str,
     has_estimator: bool,
     write_trouble: str,
+    last_command: Command | None = None,
+    critical: tuple[str, ...] = (),
 ) -> list[Finding]:
     """All permissives of this cycle, in the order in which they are shown.
 
@@ -118,6 +122,10 @@ def findings(
         Whether the algorithm estimates; if not, that permissive is absent.
     write_trouble
         What went wrong with the frame of the cycle before.
+    last_command
+        Command of the cycle before, to compare with what reads back.
+    critical
+        MVs that must be available.
     """
     result = [
         Finding(Name.HEARTBEAT, *_heartbeat(snapshot, validated, link, last_heartbeat, config)),
@@ -130,6 +138,8 @@ def findings(
         ),
         Finding(Name.MEASUREMENTS, *_measurements(validated)),
     ]
+    if critical:
+        result.append(Finding(Name.SET_POINTS, *_set_points(validated, critical)))
     if has_estimator:
         text = f"{counters.estimator_passes} of {config.estimator_cycles} cycles"
         good = counters.estimator_fails == 0
@@ -139,7 +149,7 @@ def findings(
     good = counters.solver_fails == 0 and counters.solver_passes >= config.solver_cycles
     result.append(Finding(Name.SOLVER, good, text))
     result.append(Finding(Name.AGREEMENT, *_agreement(snapshot, link, model_version, recipe_id)))
-    trouble = write_trouble or _rejected(snapshot, counters)
+    trouble = write_trouble or _rejected(snapshot, counters) or _read_back(snapshot, last_command)
     result.append(Finding(Name.COMMANDS, not trouble, trouble or "no refusal"))
     result.append(Finding(Name.OPERATOR, *_operator(state, config)))
     return result
@@ -211,6 +221,24 @@ def _rejected(snapshot: Snapshot, counters: Counters) -> str:
         return ""
     more = int(now) - counters.rejected_count
     return f"the PLC refused {more} frame(s)" if more > 0 else ""
+
+
+def _set_points(validated: Validated | None, critical: tuple[str, ...]) -> tuple[bool, str]:
+    if validated is None:
+        return False, "unknown"
+    lost = [tag for tag in critical if not validated.available.get(tag, False)]
+    return not lost, ", ".join(lost) or "available"
+
+
+def _read_back(snapshot: Snapshot, last_command: Command | None) -> str:
+    """A request that does not read back as it was written; unreadable ones say nothing."""
+    if last_command is None or last_command.frame is None:
+        return ""
+    for tag, written in last_command.frame.requests.items():
+        read = snapshot.number(f"{tag}/REQ")
+        if read is not None and not math.isclose(read, written, rel_tol=_SINGLE, abs_tol=_SINGLE):
+            return f"{tag}: {written:.6g} was written, {read:.6g} reads back"
+    return ""
 
 
 def _operator(state: SupervisionState, config: SupervisionConfig) -> tuple[bool, str]:

@@ -21,6 +21,7 @@ class Name(StrEnum):
     LINE_STATE = "line running"
     PERMIT = "no interlock"
     MEASUREMENTS = "enough measurements"
+    SET_POINTS = "critical set points available"
     ESTIMATOR = "estimator converged"
     SOLVER = "solver healthy"
     AGREEMENT = "recipe, model and units agree"

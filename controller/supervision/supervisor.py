@@ -30,6 +30,7 @@ _IN_SUSPENSION = frozenset(
         Name.LINE_STATE,
         Name.PLC_MODE,
         Name.MEASUREMENTS,
+        Name.SET_POINTS,
         Name.ESTIMATOR,
         Name.SOLVER,
         Name.COMMANDS,
@@ -75,6 +76,7 @@ def debounce_of(config: SupervisionConfig) -> dict[Name, int]:
     d = config.debounce
     return {
         Name.MEASUREMENTS: d.measurements_cycles,
+        Name.SET_POINTS: d.set_points_cycles,
         Name.ESTIMATOR: d.estimator_cycles,
         Name.SOLVER: d.solver_cycles,
         Name.COMMANDS: d.commands_cycles,

@@ -145,6 +145,7 @@ class TinyPlant:
     def take(self, frame: CommandFrame | None) -> None:
         """Obey a frame at once."""
         for tag, value in ({} if frame is None else frame.requests).items():
+            self.values[f"{tag}/REQ"] = value
             self.values[f"{tag}/ACT"] = value
             self.values[f"{tag}/FBK"] = value
 

@@ -239,15 +239,36 @@ def test_the_first_moves_use_only_a_part_of_the_rate() -> None:
     assert max(moves) < largest
 
 
-def test_targets_change_only_by_someone_with_the_role() -> None:
+WISH = TargetRequest(
+    variable=CV.TABLET_WEIGHT, value=205e-6, user="ada", role="operator", reason="trial"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"role": "guest"}, "role guest"),
+        ({"reason": ""}, "a reason"),
+        ({"value": 0.1}, "must lie in 0.00019..0.00021"),
+        ({"value": float("nan")}, "must lie in"),
+        ({"variable": CV.THROUGHPUT, "value": 0.1}, "must lie in 0.00333333..0.00777778"),
+        ({"variable": "colour"}, "colour has no target"),
+    ],
+)
+def test_a_target_is_refused_for_a_reason(change: dict[str, object], text: str) -> None:
     loop = Loop()
-    wish = TargetRequest(
-        variable=CV.TABLET_WEIGHT, value=205e-6, user="ada", role="operator", reason="trial"
-    )
-    loop.cycle(target_requests=(replace(wish, role="guest"),))
-    assert loop.state.targets.set_points[CV.TABLET_WEIGHT] == 200e-6
-    loop.cycle(target_requests=(wish,))
-    assert loop.state.targets.set_points[CV.TABLET_WEIGHT] == 205e-6
+    (answer,) = loop.cycle(target_requests=(replace(WISH, **change),)).target_answers  # type: ignore[arg-type]
+    assert not answer.accepted
+    assert text in answer.text
+    assert loop.state.targets is loop.setup.targets
+
+
+def test_a_target_within_its_limits_holds_from_this_cycle_on() -> None:
+    loop = Loop()
+    out = loop.cycle(target_requests=(WISH,))
+    assert [a.accepted for a in out.target_answers] == [True]
+    assert out.record.targets.set_points[CV.TABLET_WEIGHT] == 205e-6
+    assert loop.cycle().record.targets.set_points[CV.TABLET_WEIGHT] == 205e-6
 
 
 def test_a_cycle_without_plant_time_does_not_run_the_algorithm_again() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.config import SupervisionConfig
+from controller.config import ControllerConfig, SupervisionConfig
 from controller.data import Mode, ReachedBy
 from controller.supervision.findings import Counters, LinkStatus, count
 from controller.supervision.permissives import (
@@ -16,7 +16,8 @@ from controller.supervision.permissives import (
     missing,
     update,
 )
-from tests.controller.kit import FilterBrain, Loop, bad
+from plant_models.signals import MV
+from tests.controller.kit import FilterBrain, Loop, bad, controller_config
 
 CONFIG = SupervisionConfig()
 
@@ -133,3 +134,34 @@ def test_a_refused_frame_of_somebody_else_is_not_ours() -> None:
     loop.state = replace(loop.state, counters=counters)
     loop.plant.values["Line/PLC/REJECTED_COUNT"] = 6
     assert _shown(loop)[Name.COMMANDS].text == "the PLC refused 1 frame(s)"
+
+
+def test_a_lost_critical_set_point_sheds_after_its_debounce_and_another_does_not() -> None:
+    loop = Loop()
+    loop.close()
+    loop.plant.values[f"{MV.TOTAL_FEED}/AVAIL"] = False
+    loop.cycles(10)
+    assert loop.state.mode is Mode.CLOSED_LOOP
+    loop.plant.values[f"{MV.THICKNESS}/AVAIL"] = False
+    assert not _shown(loop)[Name.SET_POINTS].good
+    loop.cycles(CONFIG.debounce.set_points_cycles - 1)
+    assert loop.state.mode is Mode.SHED
+    assert MV.THICKNESS in loop.state.supervision.cause
+
+
+def test_a_request_that_reads_back_otherwise_is_trouble() -> None:
+    loop = Loop()
+    loop.close()
+    assert _shown(loop)[Name.COMMANDS].good
+    loop.plant.values[f"{MV.MAIN_FORCE}/REQ"] = 9.9
+    shown = _shown(loop)[Name.COMMANDS]
+    assert not shown.good
+    assert "9.9 reads back" in shown.text
+
+
+def test_the_critical_set_points_must_exist_and_belong_to_the_structure() -> None:
+    with pytest.raises(ValueError, match="no manipulated variable"):
+        SupervisionConfig(critical=("Line/Press/Nothing",))
+    shipped = controller_config().model_dump(by_alias=True)
+    with pytest.raises(ValueError, match="never available"):
+        ControllerConfig.model_validate(shipped | {"structure": "REMOTE"})

@@ -91,7 +91,7 @@ def test_another_algorithm_is_found_out(recorded: tuple[History, Loop]) -> None:
     report = replay(history, setup, start=1, first=40, last=42)
     assert not report.exact
     assert {d.part for d in report.differences} >= {"plan"}
-    assert report.differences[0] == Difference(cycle=40, part="plan")
+    assert Difference(cycle=40, part="plan") in report.differences
 
 
 def test_other_hashes_are_said(recorded: tuple[History, Loop]) -> None:

@@ -21,12 +21,12 @@ from controller.link.tagmap import TagMapConfig
 from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
 from controller.runtime import Runtime
+from controller.targets import product_targets
 from hil.hardening import HardenedServer, caller
 from plant_models.signal_list import signal_table
 from tools.clocks import SystemClock
 from tools.config_errors import ConfigError
 from tools.configuration import load_controller, load_line, load_security, load_tagmap
-from tools.harness import product_targets
 from tools.pki import Party, ensure_pki, twinline_home
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
