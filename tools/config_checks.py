@@ -209,18 +209,23 @@ def _densities(r: ResolvedLine) -> Iterator[Finding]:
                 wrong=f"{packed:g} is more than 5 % away from bulk over true density",
                 right=f"about {rho:.4g}",
             )
+    off, wanted, instead = [], [], []
     for name, text in (("true_density_kg_m3", "true"), ("bulk_density_kg_m3", "bulk")):
         mixed = float(mixture_density(shares, [getattr(c, name) for c in r.components]))
         stated = float(getattr(r.blend, name))
         if abs(stated / mixed - 1.0) > DENSITY_TOLERANCE:
-            yield Finding(
-                owner="line",
-                path=("feeders",),
-                wrong=f"mixed at the recipe the components have a {text} density of {mixed:.5g} "
-                f"kg/m3, the blend {r.blend.name!r} has {stated:g} kg/m3",
-                right=f"components that give {stated:g} kg/m3 within "
-                f"{100 * DENSITY_TOLERANCE:g} %, or a blend with {mixed:.5g} kg/m3",
-            )
+            off.append(f"a {text} density of {mixed:.5g} kg/m3 instead of {stated:g}")
+            wanted.append(f"{stated:g}")
+            instead.append(f"{mixed:.5g}")
+    if off:
+        yield Finding(
+            owner="line",
+            path=("feeders",),
+            wrong=f"mixed at the recipe the components have {' and '.join(off)} as the blend "
+            f"{r.blend.name!r} says",
+            right=f"components that give {' and '.join(wanted)} kg/m3 within "
+            f"{100 * DENSITY_TOLERANCE:g} %, or a blend with {' and '.join(instead)} kg/m3",
+        )
 
 
 def _nominal_point(r: ResolvedLine) -> Iterator[Finding]:

@@ -36,7 +36,6 @@ class Broken:
     where: str
     wrong: str
     right: str
-    file: str | None = None
 
     @property
     def path(self) -> Path:
@@ -45,15 +44,15 @@ class Broken:
     def text(self) -> str:
         if self.base is None or self.old is None:
             return self.new
-        text = self.base if "\n" in self.base else shipped(self.base, "../../../configs")
+        text = self.base if "\n" in self.base else shipped(self.base)
         return replaced_once(text, self.old, self.new)
 
 
-def shipped(name: str, configs: str) -> str:
-    """A shipped configuration whose references hold from elsewhere."""
+def shipped(name: str) -> str:
+    """A shipped configuration whose references hold from the folder of the broken ones."""
     text = (CONFIGS / name).read_text("utf-8")
     for folder in ("products", "materials", "lines"):
-        text = text.replace(f"../{folder}/", f"{configs}/{folder}/")
+        text = text.replace(f"../{folder}/", f"../../../configs/{folder}/")
     return text
 
 
@@ -61,20 +60,6 @@ def replaced_once(text: str, old: str, new: str) -> str:
     if old not in text:
         raise LookupError(f"{old!r} is not in the base configuration")
     return text.replace(old, new, 1)
-
-
-def helpers() -> dict[Path, str]:
-    """Files that broken ones refer to."""
-    filler = shipped("materials/filler.yaml", "../../../../configs")
-    product = shipped(PRODUCT, "../../../../configs")
-    return {
-        FOLDER / "parts" / "light_filler.yaml": replaced_once(
-            filler, "bulk_density_kg_m3: 491.2", "bulk_density_kg_m3: 441.2"
-        ),
-        FOLDER / "parts" / "wrong_die.yaml": replaced_once(
-            product, "die_area_mm2: 50.27", "die_area_mm2: 63.62"
-        ),
-    }
 
 
 CASES = (
@@ -250,13 +235,13 @@ CASES = (
         "a range of Line/Press/TurretSpeed that holds 46.3 rpm, or another product or press",
     ),
     Broken(
-        "line_filler_too_light",
+        "line_filler_is_not_the_blends",
         LINE,
         "../../../configs/materials/filler.yaml",
-        "parts/light_filler.yaml",
+        "../../../configs/materials/mcc_ph102.yaml",
         "feeders",
-        "mixed at the recipe the components have a bulk density of 436.9",
-        "components that give 480 kg/m3 within 0.5 %, or a blend with 436.9",
+        "the components have a true density of 1504.8 kg/m3 instead of 1520 and a bulk density of",
+        "components that give 1520 and 480 kg/m3 within 0.5 %, or a blend with 1504.8 and",
     ),
     Broken(
         "line_screw_too_slow",
@@ -295,14 +280,13 @@ CASES = (
         "YAML with consistent indentation, closed quotes and brackets",
     ),
     Broken(
-        "line_product_with_wrong_die",
-        LINE,
-        "../../../configs/products/reference_tablet.yaml",
-        "parts/wrong_die.yaml",
+        "product_die_does_not_fit",
+        PRODUCT,
+        "die_area_mm2: 50.27",
+        "die_area_mm2: 63.62",
         "die_area_mm2",
         "63.62 mm2 is not the area of a flat round tablet of 8 mm",
         "50.27 mm2",
-        file="parts/wrong_die.yaml",
     ),
     Broken(
         "product_weight_outside_limits",
@@ -549,17 +533,10 @@ CASES = (
     ),
 )
 
-# Not text at all, hence written as bytes.
-NOT_UTF8 = FOLDER / "material_not_utf8.yaml"
-NOT_UTF8_BYTES = "kind: material\nschema: 1\nname: Pulver für Tabletten\n".encode("latin-1")
-
 
 def write() -> None:
     for case in CASES:
         case.path.write_text(case.text(), "utf-8")
-    for path, text in helpers().items():
-        path.write_text(text, "utf-8")
-    NOT_UTF8.write_bytes(NOT_UTF8_BYTES)
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def test_half_a_percent_of_density_is_tolerated(root: Path, tmp_path: Path) -> N
     _edit(copy / "materials/reference_blend.yaml", _density(1526), _density(1530))
     (problem,) = _problems(copy / "lines/reference.yaml")
     assert problem.where == "feeders"
-    assert "true density of 1520" in problem.wrong
+    assert "a true density of 1520" in problem.wrong
 
 
 def _density(value: int) -> str:
