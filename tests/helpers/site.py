@@ -1,10 +1,11 @@
 """A plant server with keys and accounts of its own, and links to it, on a free port."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
@@ -118,6 +119,26 @@ async def running_site(
         stop.set()
         await running
         await server.stop()
+
+
+Scenario = Callable[[Site], Coroutine[Any, Any, None]]
+Run = Callable[[Scenario], None]
+
+
+class SharedSite:
+    """One server for the tests of a module; it runs only while a test runs."""
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self._runner, self._stack = asyncio.Runner(), AsyncExitStack()
+        self.site = self._runner.run(self._stack.enter_async_context(running_site(root, home)))
+
+    def run(self, scenario: Scenario) -> None:
+        self.site.plant.forget()
+        self._runner.run(asyncio.wait_for(scenario(self.site), 30.0))
+
+    def close(self) -> None:
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
 
 
 def without_certificate(credentials: Credentials) -> Credentials:

@@ -3,8 +3,7 @@
 import asyncio
 import stat
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,11 @@ from asyncua.crypto.uacrypto import load_certificate
 from controller.link.client import LinkError, LinkRefused
 from hil.clock import Pace, parse_speed
 from plant_models.signals import APC, GOOD, MV, PLC, CommandFrame, Value
-from tests.helpers.site import Site, running_site, without_certificate
+from tests.helpers.site import Run, SharedSite, Site, running_site, without_certificate
 from tools.pki import ensure_pki
 from tools.security import read_password
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("opcua-server")]
-
-Scenario = Callable[[Site], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(scope="module")
@@ -31,27 +28,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared(root: Path, home: Path) -> Iterator[tuple[asyncio.Runner, Site]]:
-    """One server for all tests here; it runs while a test runs."""
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        site = runner.run(stack.enter_async_context(running_site(root, home)))
-        yield runner, site
-        runner.run(stack.aclose())
-
-
-@pytest.fixture
-def on_site(shared: tuple[asyncio.Runner, Site]) -> Callable[[Scenario], None]:
-    runner, site = shared
-    site.plant.forget()
-
-    def run(scenario: Scenario) -> None:
-        runner.run(asyncio.wait_for(scenario(site), 30.0))
-
-    return run
-
-
-Run = Callable[[Scenario], None]
+def on_site(root: Path, home: Path) -> Iterator[Run]:
+    shared = SharedSite(root, home)
+    yield shared.run
+    shared.close()
 
 
 def test_the_keys_of_a_fresh_home_are_private(tmp_path: Path) -> None:
