@@ -1,17 +1,19 @@
 """Feeding by conventional means: ratio on totals, refill feed-forward, level by averaging.
 
 (K1)  dE/dt = F_api - r_0 F_total - E / T_leak      surplus of API in the blender [kg]
-(K2)  ratio = r_0 F_est / F_sp - g_E E / F_sp        ratio set point [-]
-(K3)  F_api,est = F_held (1 + o_0 exp(-t / tau_o))   flow of a volumetric feeder after its refill
+(K2)  ratio = r_0 F_exp / F_sp - g_E E / F_sp        ratio set point [-]
+(K3)  F_i = -dW_i/dt,  or  F_held (1 + o)            flow by load cell, or volumetric
+      o = o_0 t / T_refill while filling, o_0 exp(-t / tau_o) after it
 (K4)  dm/dt = F_bl - q + l_1 (m_L - m),  dc/dt = -l_2 (m_L - m)      chute balance
 (K5)  q = n z w (1 + c)                              consumption of the press [kg/s]
 (K6)  F_sp = q + (m_sp - m) / T_level                total feed
 
-``F_total`` the sum of the load-cell flows, ``m_L`` the level as mass, ``F_bl`` the feed after the
-blender's lag, ``w`` the weight as the at-line trim believes it. (K1, K2) are the ratio station on
-totals: what was fed too much is fed less while it is still in the blender, which is why the
-integral leaks. (K4) is an averaging PI level controller written as an observer: ``c`` is its
-integral, the relative disagreement of load cells and press, and corrects the turret speed too.
+``W_i`` weight of a hopper: its fall is the total fed, whose errors do not add up. ``m_L`` the level
+as mass, ``F_bl`` the feed after the blender's lag, ``w`` the weight as the at-line trim believes
+it. (K1, K2) are the ratio station on totals: what was fed too much is fed less while it is still in
+the blender, which is why the integral leaks. (K4) is an averaging PI level controller written as an
+observer: ``c`` is its integral, the relative disagreement of load cells and press, and corrects the
+turret speed too.
 
 References
 ----------
@@ -20,37 +22,57 @@ Ratio on totals and averaging level control: practice; worked out from the mass 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
-from plant_models.feeder import FeederParameters
 from plant_models.signals import RefillPhase
 
 __all__ = [
     "Balance",
     "BalanceTuning",
-    "FeederFlows",
+    "FeederFlow",
+    "FeederSettings",
     "advance_balance",
-    "advance_flows",
+    "advance_flow",
     "advance_surplus",
 ]
 
 _VOLUMETRIC = (RefillPhase.ACTIVE, RefillPhase.SETTLING)
+_GATE = 8.0  # SDs of the load cell's noise
+_STRAY = 0.2  # share of the flow by which a screw may really be off
+_PATIENCE = 3  # periods after which a shifted weight is the new zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeederFlows:
-    """Flow [kg/s] per feeder; time [s] its refill valve closed; last flow by its load cell."""
+class FeederSettings:
+    """One feeder: overfeed [-] with its decay [s], refill time [s], weight noise [kg]."""
 
-    flows: tuple[float, ...]
-    held: tuple[float, ...]
-    closed_at: tuple[float, ...]
-    volumetric: tuple[bool, ...]
+    overfeed: float
+    decay: float
+    refill_time: float
+    noise: float
 
-    @property
-    def total(self) -> float:
-        """Sum of the flows [kg/s]."""
-        return sum(self.flows)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeederFlow:
+    """One feeder's flow.
+
+    ``flow`` [kg/s] over the last period; ``mean`` [kg/s] of the undisturbed screw; ``expected``
+    [kg/s] now, without the load cell's noise. ``weight`` [kg] is the last one believed and ``fed``
+    [kg] what the flows since then add up to; ``doubts`` counts weights in a row that did not fit.
+    ``volumetric`` while refilling or settling; times [s] of that phase.
+    """
+
+    flow: float
+    mean: float
+    expected: float
+    weight: float | None = None
+    fed: float = 0.0
+    doubts: int = 0
+    volumetric: bool = False
+    filling: float = 0.0
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,44 +93,77 @@ class BalanceTuning:
     bias_max: float
 
 
-def advance_flows(
-    before: FeederFlows,
-    time: float,
-    measured: tuple[float | None, ...],
-    phases: tuple[RefillPhase, ...],
-    feeders: tuple[FeederParameters, ...],
+def advance_flow(
+    before: FeederFlow,
+    settings: FeederSettings,
+    weight: float | None,
+    rate: float,
+    phase: RefillPhase,
+    period: float,
     feed_forward: float,
-) -> FeederFlows:
-    """Flow of each feeder: by load cell, or held with the usual overfeed of a refill (K3).
+) -> FeederFlow:
+    """Flow of one feeder over a period (K3).
 
-    ``measured`` is ``None`` where the load cell cannot be trusted; ``feed_forward`` [-] scales the
-    overfeed that the feeder's data sheet promises.
+    Parameters
+    ----------
+    before, settings
+        State and data of the feeder.
+    weight
+        Hopper content by load cell [kg], ``None`` where it cannot be trusted.
+    rate
+        Rate set point in use [kg/s].
+    phase
+        Of the refill.
+    period
+        [s]
+    feed_forward
+        Scales the overfeed that the feeder's data promise [-].
     """
-    flows, held, closed = [], [], []
-    for i, (value, phase) in enumerate(zip(measured, phases, strict=True)):
-        volumetric = phase in _VOLUMETRIC
-        end = time if phase is RefillPhase.ACTIVE else before.closed_at[i]
-        last = before.held[i] if volumetric or value is None else value
-        flow = last
-        if phase is RefillPhase.SETTLING:
-            p = feeders[i]
-            flow = last * (1.0 + feed_forward * p.overfeed * exp(-(time - end) / p.tau_overfeed))
-        flows.append(flow)  # (K3)
-        held.append(last)
-        closed.append(end)
-    return FeederFlows(
-        flows=tuple(flows),
-        held=tuple(held),
-        closed_at=tuple(closed),
-        volumetric=tuple(p in _VOLUMETRIC for p in phases),
+    volumetric = phase in _VOLUMETRIC
+    filling = before.filling + period if phase is RefillPhase.ACTIVE else 0.0
+    since = before.since + period if phase is RefillPhase.SETTLING else 0.0
+    surplus = 0.0
+    if phase is RefillPhase.ACTIVE:
+        surplus = settings.overfeed * min(filling / settings.refill_time, 1.0)
+    elif phase is RefillPhase.SETTLING:
+        surplus = settings.overfeed * exp(-since / settings.decay)
+    mean = before.mean if volumetric else rate
+    expected = mean * (1.0 + feed_forward * surplus)
+    after = replace(
+        before,
+        flow=expected,
+        mean=mean,
+        expected=expected,
+        volumetric=volumetric,
+        filling=filling,
+        since=since,
     )
+    if phase is RefillPhase.ACTIVE:
+        return replace(after, weight=None, fed=0.0, doubts=0)
+    if weight is None:
+        return replace(after, fed=before.fed + expected * period)
+    if before.weight is None:
+        return replace(after, weight=weight, fed=0.0, doubts=0)
+    # What the load cell says was fed since the last believed weight, less what was counted.
+    fed = before.weight - weight - before.fed
+    waited = (before.doubts + 1) * period
+    if abs(fed - expected * period) > _GATE * settings.noise + _STRAY * expected * waited:
+        if before.doubts + 1 >= _PATIENCE:  # the zero has moved
+            return replace(after, weight=weight, fed=0.0, doubts=0)
+        return replace(after, fed=before.fed + expected * period, doubts=before.doubts + 1)
+    return replace(after, flow=fed / period, weight=weight, fed=0.0, doubts=0)
 
 
 def advance_surplus(
-    surplus: float, flows: FeederFlows, api: int, share: float, period: float, leak: float
+    surplus: float,
+    flows: Sequence[FeederFlow],
+    api: int,
+    share: float,
+    period: float,
+    leak: float,
 ) -> float:
     """Surplus of API in the blender [kg] after one ``period`` [s] (K1)."""
-    gained = flows.flows[api] - share * flows.total
+    gained = flows[api].flow - share * sum(f.flow for f in flows)
     return (surplus + period * gained) * exp(-period / leak)
 
 

@@ -61,12 +61,19 @@ class OperatingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabTrim:
-    """Disturbances (T1) in logarithms, samples since the last restart, time of the lot marker."""
+    """Disturbances (T1) in logarithms and how many samples were averaged into them.
+
+    ``samples`` is 0 while the value is provisional: the next sample replaces it. ``running_since``
+    and ``lot_time`` [s] say when the line came to running and when the last lot marker appeared;
+    ``restart`` waits for the first sample of the new lot.
+    """
 
     weight: float = 0.0
     strength: float = 0.0
     samples: int = 0
+    running_since: float = float("inf")
     lot_time: float = float("-inf")
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +189,11 @@ def update(
         if point is None or len(sample.weights) == 0:
             continue
         since_lot = sample.taken - trim.lot_time
-        passing = tuning.lot_arrives_s <= since_lot < tuning.lot_settled_s
-        count = 0 if passing else max(trim.samples, 0)
+        new_lot = since_lot >= tuning.lot_arrives_s
+        provisional = sample.taken < trim.running_since or (
+            new_lot and since_lot < tuning.lot_settled_s
+        )
+        count = 0 if provisional or (trim.restart and new_lot) else trim.samples
         average = 1.0 / (count + 1)
         g_weight = max(average, tuning.weight_gain)
         d_weight, _ = sample_disturbance(model, sample, point, trim.weight)
@@ -194,7 +204,8 @@ def update(
             trim,
             weight=weight,
             strength=trim.strength + g_strength * (d_strength - trim.strength),
-            samples=-1 if passing else count + 1,
+            samples=0 if provisional else count + 1,
+            restart=trim.restart and not new_lot,
         )
     return trim
 

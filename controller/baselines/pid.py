@@ -23,9 +23,10 @@ import numpy as np
 from controller.baselines.feed import (
     Balance,
     BalanceTuning,
-    FeederFlows,
+    FeederFlow,
+    FeederSettings,
     advance_balance,
-    advance_flows,
+    advance_flow,
     advance_surplus,
 )
 from controller.baselines.internal_model import (
@@ -57,12 +58,13 @@ class PidState:
 
     history: tuple[OperatingRecord, ...]
     trim: LabTrim
-    flows: FeederFlows
+    flows: tuple[FeederFlow, ...]
     surplus: float
     balance: Balance
     extent: float
     nir: float
     nir_trim: float
+    settled_bias: float
     lots: tuple[str, ...]
     time: float | None = None
 
@@ -93,7 +95,15 @@ class PidBrain:
     def __init__(self, line: ResolvedLine, config: PidConfig, period: float) -> None:
         self._config, self._period = config, period
         self._model = PressModel(line)
-        self._feeders = tuple(build.feeder_parameters(f) for f in line.line.feeders)
+        self._feeders = tuple(
+            FeederSettings(
+                overfeed=f.overfeed_percent / 100.0,
+                decay=f.overfeed_decay_s,
+                refill_time=f.refill_time_s,
+                noise=f.weight_noise_g * 1e-3,
+            )
+            for f in line.line.feeders
+        )
         self._api = line.feeder_index("api")
         self._filler = line.feeder_index("filler")
         self._recipe = build.recipe_fractions(line)
@@ -126,19 +136,17 @@ class PidBrain:
 
     def initial(self) -> PidState:
         """State before the first cycle: the line as configured."""
-        flows = tuple(self._flow * x for x in self._recipe)
-        never = (float("-inf"),) * len(flows)
+        rates = (self._flow * x for x in self._recipe)
         return PidState(
             history=(),
             trim=LabTrim(),
-            flows=FeederFlows(
-                flows=flows, held=flows, closed_at=never, volumetric=(False,) * len(flows)
-            ),
+            flows=tuple(FeederFlow(flow=r, mean=r, expected=r) for r in rates),
             surplus=0.0,
             balance=Balance(content=self._content, blended=self._flow, bias=0.0),
             extent=self._model.extent(self._flow),
             nir=1.0,
             nir_trim=0.0,
+            settled_bias=0.0,
             lots=(),
         )
 
@@ -179,22 +187,29 @@ class PidBrain:
         c = self._config
         dt = self._period if state.time is None else max(v.time - state.time, 0.0)
         dt = min(dt, 3.0 * self._period)
-        flows = advance_flows(
-            state.flows,
-            v.time,
-            tuple(_good(v, f"Line/Feeder{i}/MassFlow/PV") for i in range(1, len(v.refills) + 1)),
-            v.refills,
-            self._feeders,
-            c.refill_feed_forward,
+        flows = tuple(
+            advance_flow(
+                state.flows[i],
+                settings,
+                _good(v, f"Line/Feeder{i + 1}/Weight/PV"),
+                v.feeder_rates[i],
+                v.refills[i],
+                dt,
+                c.refill_feed_forward,
+            )
+            for i, settings in enumerate(self._feeders)
         )
-        extent = self._model.extent(max(flows.total, 0.2 * self._flow))
-        share = 1.0 - exp(-dt * flows.total / self._age)
-        lot_time = v.time if state.lots and v.lots != state.lots else state.trim.lot_time
+        total = sum(f.flow for f in flows)
+        extent = self._model.extent(max(total, 0.2 * self._flow))
+        share = 1.0 - exp(-dt * total / self._age)
         record = self._record(state, v)
         history = (*(p for p in state.history if v.time - p.time <= _HISTORY_S), record)
-        trim = update(
-            self._model, replace(state.trim, lot_time=lot_time), self._trim, v.samples, history
-        )
+        before = self._marked(state, v)
+        trim = update(self._model, before.trim, self._trim, v.samples, history)
+        balance = before.balance
+        if v.samples and trim.samples == 0:
+            # What the balance blamed on itself while the powder changed was the weight's.
+            balance = replace(balance, bias=before.settled_bias)
         level = _good(v, "Line/Chute/Level/PV")
         nir = _good(v, "Line/FeedFrame/Potency/PV")
         smooth = 1.0 - exp(-dt / c.nir_filter_s)
@@ -206,9 +221,9 @@ class PidBrain:
                 state.surplus, flows, self._api, self._recipe[self._api], dt, c.surplus_leak_s
             ),
             balance=advance_balance(
-                state.balance,
+                balance,
                 self._balance,
-                flows.total,
+                total,
                 self._consumption(trim, record, v.actual[MV.TURRET_SPEED]),
                 None if level is None else level * self._chute,
                 dt,
@@ -216,16 +231,30 @@ class PidBrain:
             extent=state.extent + share * (extent - state.extent),
             nir=state.nir if nir is None else state.nir + smooth * (nir - state.nir),
             nir_trim=state.nir_trim,
+            settled_bias=before.settled_bias,
             lots=v.lots,
             time=v.time,
         )
 
+    def _marked(self, state: PidState, v: Validated) -> PidState:
+        """``state`` with what began in this cycle: running, a new lot."""
+        trim = state.trim
+        running = v.line_state is LineState.RUNNING
+        if running and trim.running_since > v.time:
+            trim = replace(trim, running_since=v.time)
+        if state.lots and v.lots != state.lots:
+            trim = replace(trim, lot_time=v.time, restart=True)
+            state = replace(state, settled_bias=state.balance.bias)
+        return replace(state, trim=trim)
+
     def _record(self, state: PidState, v: Validated) -> OperatingRecord:
+        running = v.line_state is LineState.RUNNING
         force = _good(v, "Line/Press/MainForce/PV")
         thickness = _good(v, f"{MV.THICKNESS}/FBK")
         return OperatingRecord(
             time=v.time,
-            force=v.actual[MV.MAIN_FORCE] if force is None else max(force, 1.0),
+            # The loop holds the mean at its set point; one revolution's mean scatters by 1.4 %.
+            force=v.actual[MV.MAIN_FORCE] if running or force is None else max(force, 1.0),
             thickness=v.actual[MV.THICKNESS] if thickness is None else thickness,
             extent=state.extent,
         )
@@ -267,22 +296,24 @@ class PidBrain:
         )
         consumption = turret * self._stations * tablet  # (K5)
         feed = consumption + (self._content - state.balance.content) / self._config.level_s  # (K6)
-        if state.flows.volumetric[self._api]:
-            surplus = state.flows.flows[self._api] / state.flows.held[self._api] - 1.0
-            feed *= 1.0 + surplus
+        api = state.flows[self._api]
+        if api.volumetric:  # the filler makes up for what the API screw feeds too much
+            share = self._recipe[self._api] * targets.set_points[CV.POTENCY]
+            work_off = self._config.surplus_gain_per_s * state.surplus
+            feed = (api.expected + work_off) / share
         return {MV.TURRET_SPEED: turret, MV.TOTAL_FEED: self._move(v, MV.TOTAL_FEED, feed)}
 
     def _ratio(
         self, state: PidState, v: Validated, targets: Targets, feed: float
     ) -> dict[str, float]:
         """API ratio that works the surplus off, more of it while the filler overfeeds (K2)."""
-        flows = state.flows
         share = self._recipe[self._api] * targets.set_points[CV.POTENCY]
-        extra = 0.0
-        if flows.volumetric[self._filler]:
-            extra = share * (flows.flows[self._filler] - flows.held[self._filler]) / feed
-        work_off = self._config.surplus_gain_per_s * state.surplus / feed
-        wanted = (share + extra - work_off) * (1.0 + state.nir_trim)
+        expected = feed
+        if state.flows[self._filler].volumetric:
+            rest = sum(f.expected for i, f in enumerate(state.flows) if i != self._api)
+            expected = rest / (1.0 - share)
+        work_off = self._config.surplus_gain_per_s * state.surplus
+        wanted = (share * expected - work_off) / feed * (1.0 + state.nir_trim)
         return {MV.API_RATIO: self._move(v, MV.API_RATIO, wanted)}
 
     def _nir_trimmed(
