@@ -48,6 +48,7 @@ SECOND = np.dtype(
             "weight",  # [kg]
             "strength",  # [Pa]
             "assay",  # of the revolution, share of label
+            "tablet_assay",  # of the tablets of this second alone, share of label
             "main_force",  # [N]
             "pre_force",  # [N]
             "ejection",  # [N]
@@ -191,6 +192,7 @@ class Tally:
             _mean(tablets.weight),
             _mean(tablets.strength),
             _mean(tablets.revolution_assay),
+            _mean(tablets.assay),
             _mean(tablets.main_force),
             _mean(tablets.pre_force),
             _mean(tablets.ejection),

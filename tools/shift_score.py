@@ -113,7 +113,7 @@ def truth_log(seconds: NDArray[np.void], tablets: NDArray[np.void], line: Resolv
         weight=seconds["weight"],
         strength=seconds["strength"],
         assay=seconds["assay"],
-        potency=seconds["assay"] * label / seconds["weight"],
+        potency=seconds["tablet_assay"] * label / seconds["weight"],
         throughput=np.where(made > 0, seconds["throughput"], 0.0),
         main_force=seconds["main_force"],
         level=seconds["level"],
