@@ -160,9 +160,9 @@ class PriorConfig(StrictModel):
     lot_volume: NonNegative = 1e-5
     lot_scale: NonNegative = 1e-5
     lot_strength: NonNegative = 1e-5
-    feed_span: NonNegative = 0.0015
-    potency_span: NonNegative = 0.0015
+    load_cell_span: Positive = 0.0015
     compliance: NonNegative = 0.12
+    thickness_offset: NonNegative = 4e-6
     discharge: NonNegative = 0.10
 
 
@@ -185,16 +185,20 @@ class EstimationConfig(StrictModel):
     fill_sd: Positive = 0.006
     lab_weight_sd: Positive = 0.0045
     lab_strength_sd: Positive = 0.013
-    lab_thickness_sd_um: Positive = 8.0
+    lab_thickness_sd_um: Positive = 4.0
+    strength_settles_s: Positive = 600.0
+    play_um: NonNegative = 7.5
+    play_share: NonNegative = 0.5
     inflow_sd_g: Positive = 0.4
     jitter: NonNegative = 0.0013
     dof_measured: Positive = 4.0
     dof_walk: Positive = 3.0
     walk: tuple[tuple[str, Positive], ...] = (
         ("specific_volume", 8e-4),
-        ("pressure_scale", 2e-4),
-        ("strength", 3e-4),
+        ("pressure_scale", 1.5e-4),
+        ("strength", 5e-4),
         ("potency_bias", 3e-4),
+        ("thickness_offset", 5e-8),
     )
     bounds: tuple[tuple[str, Positive], ...] = (
         ("specific_volume", 0.3),
@@ -205,6 +209,7 @@ class EstimationConfig(StrictModel):
         ("potency_span", 0.02),
         ("compliance", 0.6),
         ("discharge", 0.5),
+        ("thickness_offset", 2e-5),
     )
     lot_sd: tuple[Positive, Positive, Positive] = (0.06, 0.15, 0.05)
     lot_boost: Positive = 4.0

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from controller.data import Array
-from controller.estimation.mhe import Arrival, MheProblem, MheSolution
+from controller.estimation.mhe import PLAY, Arrival, MheProblem, MheSolution
 from controller.estimation.window import Window, selection
 from controller.twin.compiled import Rollout
 
@@ -57,6 +57,7 @@ def advance(
     following = solution.p[:count, min(1, solution.p.shape[1] - 1)]
     walk = np.maximum(t.walk[:count] ** 2 * window.boost[0], (following - p0[:count]) ** 2)
     walk[t.walk[:count] <= 0.0] = 0.0
+    walk[PLAY] += window.moved[0] ** 2
     cov[np.arange(free.size, free.size + count), np.arange(free.size, free.size + count)] += walk
     content = int(np.flatnonzero(free == 1)[0])
     cov[content, content] += t.inflow**2
@@ -89,7 +90,8 @@ def _take_in(
     noise = problem.tuning.sigma[used] ** 2 / (window.weights[used, 0] * solution.robust[used, 0])
     predicted = pick @ y[:, 0] + h @ (mean - base)
     gain = np.linalg.solve(h @ arrival.cov @ h.T + np.diag(noise), h @ arrival.cov).T
-    cov = arrival.cov - gain @ h @ arrival.cov
+    keep = np.eye(mean.size) - gain @ h
+    cov = keep @ arrival.cov @ keep.T + (gain * noise) @ gain.T
     return mean + gain @ (window.values[used, 0] - predicted), 0.5 * (cov + cov.T)
 
 

@@ -21,7 +21,7 @@ from controller.estimation.mhe import Arrival, MheProblem, MheSolution, MheTunin
 from controller.estimation.window import MEASURED, PRE_TO_MAIN, STRENGTH_EXPONENT, Window
 from controller.twin.compiled import Rollout, build_rollout
 from controller.twin.core import INPUTS, OUTPUTS, PARAMETERS, ControlTwin
-from plant_models.line import ResolvedLine, blender_parameters
+from plant_models.line import ResolvedLine, blender_parameters, recipe_fractions
 from plant_models.quality import tensile_strength_from_breaking_force
 from plant_models.signals import MV
 from plant_models.variables import Structure
@@ -52,7 +52,7 @@ class EstimatorState:
     lot: str
     lot_share: float
     lot_time: float
-    pending: tuple[LabSample, ...]
+    began: float
     innovations: tuple[float, ...]
     misfit: Array
 
@@ -98,7 +98,7 @@ class LineEstimator:
             lot="",
             lot_share=0.0,
             lot_time=-1e9,
-            pending=(),
+            began=0.0,
             innovations=(),
             misfit=np.ones(len(MEASURED)),
         )
@@ -107,14 +107,14 @@ class LineEstimator:
         """One cycle on; ``steps`` Gauss-Newton steps."""
         state = self._update_feeders(state, seen)
         state = self._update_lot(state, seen)
-        state = replace(state, pending=(*state.pending, *seen.samples)[-4:])
         turret = _reading(seen, f"{MV.TURRET_SPEED}/FBK")
         if turret is None or turret < _RUNS_ABOVE or _reading(seen, _MAIN) is None:
             return state if turret is None or turret >= _RUNS_ABOVE else self._stand(state)
         inputs = self._inputs(state, seen, turret)
         values, weights = self._measured(seen, inputs)
         if state.arrival is None:
-            state = replace(state, arrival=self._first_arrival(inputs, values, weights))
+            first = self._first_arrival(inputs, values, weights)
+            state = replace(state, arrival=first, began=seen.time)
         state = self._append(state, seen, inputs, values, weights)
         return self._solve(state, steps)
 
@@ -257,9 +257,23 @@ class LineEstimator:
             x[1] = max(values[level], 0.05) * self.resolved.line.chute.capacity_kg
         c = self.config
         state_sd = [0.05, 0.02] + [0.03 * api] * (self.problem.free.size - 2)
-        parameter_sd = [getattr(c.prior_sd, name) for name in PARAMETERS[:-1]]
+        parameter_sd = [getattr(c.prior_sd, name, 0.0) for name in PARAMETERS[:-1]]
         sd = np.array(state_sd + parameter_sd)
-        return Arrival(x, np.zeros(len(PARAMETERS)), np.diag(sd**2))
+        cov = np.diag(sd**2)
+        at = [len(state_sd) + PARAMETERS.index(n) for n in ("feed_span", "potency_span")]
+        cov[np.ix_(at, at)] = self._span_covariance()
+        return Arrival(x, np.zeros(len(PARAMETERS)), cov)
+
+    def _span_covariance(self) -> Array:
+        """Of the errors of total feed and API fraction, from independent load-cell spans.
+
+        The filler's cell makes most of both, with opposite signs: what the press's mass balance
+        tells about the total feed it tells about the API fraction too.
+        """
+        shares = np.array(recipe_fractions(self.resolved))
+        api = np.eye(shares.size)[self._api]
+        rows = np.vstack((shares, api - shares))
+        return np.asarray(self.config.prior_sd.load_cell_span**2 * rows @ rows.T)
 
     def _append(
         self,
@@ -284,38 +298,46 @@ class LineEstimator:
         age = seen.time - state.lot_time
         c = self.config
         boost = c.lot_boost if c.lot_arrives_s <= age <= c.lot_settled_s else 1.0
-        window = state.window.append(seen.time, inputs, values, weights, boost)
+        moved = 0.0
+        if state.window.size:
+            setting = INPUTS.index("thickness")
+            moved = c.play_share * min(
+                abs(inputs[setting] - state.inputs[setting]), c.play_um * 1e-6
+            )
+        window = state.window.append(seen.time, inputs, values, weights, boost, moved)
         nir = seen.measurements.get(_POTENCY)
         if nir is not None and nir.weight > 0.0 and window.size > self._delay:
             window = window.place(window.size - 1 - self._delay, "potency", nir.value, nir.weight)
-        window, pending = self._place_samples(window, state.pending)
+        for sample in seen.samples:
+            window = self._place(window, sample, state.began)
         return replace(
             state,
             window=window,
-            pending=pending,
             inputs=inputs,
             innovations=innovations,
             misfit=misfit,
         )
 
-    def _place_samples(
-        self, window: Window, pending: tuple[LabSample, ...]
-    ) -> tuple[Window, tuple[LabSample, ...]]:
+    def _place(self, window: Window, sample: LabSample, began: float) -> Window:
+        """Put an at-line sample where it was taken.
+
+        Soon after the press began, the powder's lubrication is not what a steady line would have
+        given it, so that strength then says less about the material.
+        """
+        index = window.index_at(sample.taken, self.period)
+        if index is None or not sample.weights:
+            return window
         diameter = self.resolved.product.diameter_mm * 1e-3
-        for sample in pending:
-            index = window.index_at(sample.taken, self.period)
-            if index is None or not sample.weights:
-                continue
-            weight = log(float(np.mean(sample.weights)))
-            window = window.place(index, "lab_weight", weight, 1.0)
-            window = window.place(index, "lab_thickness", float(np.mean(sample.thicknesses)), 1.0)
-            strengths = [
-                tensile_strength_from_breaking_force(f, diameter, t)
-                for f, t in zip(sample.forces, sample.thicknesses, strict=True)
-            ]
-            strength = log(float(np.mean(strengths))) - STRENGTH_EXPONENT * weight
-            window = window.place(index, "lab_strength", strength, 1.0)
-        return window, ()
+        weight = log(float(np.mean(sample.weights)))
+        window = window.place(index, "lab_weight", weight, 1.0)
+        window = window.place(index, "lab_thickness", float(np.mean(sample.thicknesses)), 1.0)
+        strengths = [
+            tensile_strength_from_breaking_force(f, diameter, t)
+            for f, t in zip(sample.forces, sample.thicknesses, strict=True)
+        ]
+        strength = log(float(np.mean(strengths))) - STRENGTH_EXPONENT * weight
+        settled = (sample.taken - began) / self.config.strength_settles_s
+        return window.place(index, "lab_strength", strength, min(max(settled, 0.05), 1.0) ** 2)
 
     def _solve(self, state: EstimatorState, steps: int) -> EstimatorState:
         window, arrival, last = state.window, state.arrival, state.solution

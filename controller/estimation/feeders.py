@@ -34,8 +34,8 @@ class FeederEstimate:
     """State of one filter and the flow of the last cycle.
 
     ``content`` [kg], ``deviation`` ln [-], covariance ``p_ww`` [kg2], ``p_ws`` [kg], ``p_ss`` [-];
-    ``flow`` [kg/s] with standard deviation ``flow_sd``; ``since_refill`` [s] since a refill began,
-    ``doubts`` cycles in a row in which the weight was not believed.
+    ``flow`` [kg/s] with standard deviation ``flow_sd``; ``filling`` [s] how long the refill has been
+    going on (0 outside one), ``since_refill`` [s] since the last one ended, ``doubts`` cycles in a row in which the weight was not believed.
     """
 
     content: float
@@ -47,6 +47,7 @@ class FeederEstimate:
     flow_sd: float
     speed: float
     phase: RefillPhase
+    filling: float
     since_refill: float
     doubts: int
     started: bool
@@ -95,6 +96,7 @@ class FeederFilter:
             flow_sd=0.0,
             speed=0.0,
             phase=RefillPhase.NONE,
+            filling=0.0,
             since_refill=1e9,
             doubts=0,
             started=False,
@@ -107,8 +109,9 @@ class FeederFilter:
         dt = self._period
         began = phase is RefillPhase.ACTIVE and e.phase is not RefillPhase.ACTIVE
         ended = e.phase is RefillPhase.ACTIVE and phase is not RefillPhase.ACTIVE
-        since = 0.0 if began else e.since_refill + dt
-        model_flow = self._flow(e.content, speed, e.deviation, since)
+        filling = e.filling + dt if phase is RefillPhase.ACTIVE else 0.0
+        since = dt if ended else e.since_refill + dt
+        model_flow = self._flow(e.content, speed, e.deviation, filling, since)
         refill = 0.0
         if phase is RefillPhase.ACTIVE:
             c = self._config
@@ -134,6 +137,7 @@ class FeederFilter:
             flow_sd=model_flow * sqrt(max(e.p_ss, 0.0) + self._flow_rsd**2),
             speed=speed,
             phase=phase,
+            filling=filling,
             since_refill=since,
             started=True,
         )
@@ -165,20 +169,29 @@ class FeederFilter:
             doubts=0,
         )
 
-    def _flow(self, content: float, speed: float, deviation: float, since: float) -> float:
-        overfeed = float(refill_overfeed(self._p, since))
+    def _flow(
+        self, content: float, speed: float, deviation: float, filling: float, since: float
+    ) -> float:
+        """Model flow [kg/s]; the surplus grows with the portion and decays after it."""
+        if filling > 0.0:
+            overfeed = 1.0 + self._p.overfeed * min(filling / self._config.refill_time_s, 1.0)
+        else:
+            overfeed = float(refill_overfeed(self._p, since))
         return float(feed_factor(self._p, content)) * speed * exp(deviation) * overfeed
 
     def smooth_flow(self, e: FeederEstimate) -> float:
         """The model's flow now [kg/s]: less noisy than the flow of the last cycle."""
-        return self._flow(e.content, e.speed, e.deviation, e.since_refill)
+        return self._flow(e.content, e.speed, e.deviation, e.filling, e.since_refill)
 
     def forecast(self, e: FeederEstimate, rate: float, stages: int) -> FeederForecast:
         """Flow over the coming ``stages`` cycles at a rate set point of ``rate`` [kg/s]."""
         dt, c = self._period, self._config
+        filling_left = max(c.refill_time_s - e.filling, dt) if e.filling > 0.0 else 0.0
         left = 0.0
         if e.frozen:
-            left = max(c.refill_time_s + c.settling_time_s - e.since_refill, dt)
+            settled = 0.0 if e.filling > 0.0 else e.since_refill
+            left = max(filling_left + c.settling_time_s - settled, dt)
+        portion = (c.refill_to_percent - c.refill_from_percent) / 100.0 * c.hopper_kg
         flow, content = self.smooth_flow(e), e.content
         frozen, flows = [], []
         for j in range(stages):
@@ -186,8 +199,16 @@ class FeederFilter:
             frozen.append(held)
             flows.append(flow)
             if held:
-                content = max(content - flow * dt, 0.0)
-                flow = self._flow(content, e.speed, e.deviation, e.since_refill + (j + 1) * dt)
+                ahead = (j + 1) * dt
+                pouring = ahead < filling_left
+                content += (portion / c.refill_time_s if pouring else 0.0) * dt - flow * dt
+                flow = self._flow(
+                    max(content, 0.0),
+                    e.speed,
+                    e.deviation,
+                    e.filling + ahead if pouring else 0.0,
+                    ahead - filling_left if filling_left else e.since_refill + ahead,
+                )
         count = sum(frozen)
         last = flows[count - 1] if count else flows[0]
         excess = last / rate - 1.0 if rate > 0.0 else 0.0

@@ -33,6 +33,7 @@ from controller.twin.compiled import Rollout, RolloutResult
 from controller.twin.core import PARAMETERS, ControlTwin
 
 IntArray = NDArray[np.int_]
+PLAY = PARAMETERS.index("thickness_offset")
 
 __all__ = ["Arrival", "MheProblem", "MheSolution", "MheTuning", "block_starts", "solve"]
 
@@ -157,9 +158,12 @@ class _Layout:
         out = np.zeros(self.size - self.level0)
         nw = self.walking.size
         boost = np.add.reduceat(window.boost, self.starts)
+        moved = np.add.reduceat(window.moved**2, self.starts)
+        play = int(np.flatnonzero(self.walking == PLAY)[0])
         for b in range(1, self.nb):
             samples = 0.5 * (boost[b - 1] + boost[b])
             out[(b - 1) * nw : b * nw] = t.walk[self.walking] ** 2 * samples
+            out[(b - 1) * nw + play] += moved[b]
         rate = t.inflow / problem.twin.step / np.sqrt(self.lengths)
         out[self.inflow0 - self.level0 :] = rate**2
         return out
@@ -191,7 +195,7 @@ def solve(
     """
     lay = _Layout(problem, window)
     x0, z = guess_x0.copy(), _pack(problem, lay, guess_x0, guess_p)
-    prior_info: Array = np.asarray(np.linalg.inv(arrival.cov), dtype=np.float64)
+    prior_info = _information(arrival.cov)
     prior_mean = np.concatenate((arrival.x[problem.free], arrival.p[: lay.np]))
     var = lay.variances(problem, window)
     linear = None
@@ -217,6 +221,14 @@ def solve(
         steps=steps,
         finite=finite,
     )
+
+
+def _information(cov: Array) -> Array:
+    """Inverse of a covariance, by its correlations: its scales span ten decades."""
+    sd = np.sqrt(np.diag(cov))
+    correlation = cov / sd[:, None] / sd[None, :] + 1e-7 * np.eye(sd.size)
+    inverse = np.linalg.inv(correlation)
+    return np.asarray(0.5 * (inverse + inverse.T) / sd[:, None] / sd[None, :])
 
 
 @dataclass(slots=True)

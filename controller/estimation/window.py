@@ -55,7 +55,8 @@ class Window:
 
     ``times`` (n,) [s], end of each stage; ``inputs`` (nv, n) held during it; ``values`` and
     ``weights`` (m, n): measurements and the share of their information to be used; ``boost`` (n,)
-    factor on the disturbances' variances there (a lot on its way).
+    factor on the disturbances' variances there (a lot on its way); ``moved`` (n,) [m] how far the
+    thickness drive's play may have shifted there.
     """
 
     times: Array
@@ -63,14 +64,14 @@ class Window:
     values: Array
     weights: Array
     boost: Array
+    moved: Array
 
     @classmethod
     def empty(cls) -> Window:
         """A window without samples."""
         m = len(MEASURED)
-        return cls(
-            np.zeros(0), np.zeros((len(INPUTS), 0)), np.zeros((m, 0)), np.zeros((m, 0)), np.zeros(0)
-        )
+        none = np.zeros(0)
+        return cls(none, np.zeros((len(INPUTS), 0)), np.zeros((m, 0)), np.zeros((m, 0)), none, none)
 
     @property
     def size(self) -> int:
@@ -78,7 +79,13 @@ class Window:
         return int(self.times.size)
 
     def append(
-        self, time: float, inputs: Array, values: Array, weights: Array, boost: float
+        self,
+        time: float,
+        inputs: Array,
+        values: Array,
+        weights: Array,
+        boost: float,
+        moved: float,
     ) -> Window:
         """The window with one more sample at its end."""
         return Window(
@@ -87,6 +94,7 @@ class Window:
             np.column_stack((self.values, np.where(weights > 0.0, values, 0.0))),
             np.column_stack((self.weights, weights)),
             np.append(self.boost, boost),
+            np.append(self.moved, moved),
         )
 
     def drop_first(self) -> Window:
@@ -97,6 +105,7 @@ class Window:
             self.values[:, 1:],
             self.weights[:, 1:],
             self.boost[1:],
+            self.moved[1:],
         )
 
     def place(self, index: int, column: str, value: float, weight: float) -> Window:

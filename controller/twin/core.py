@@ -52,6 +52,7 @@ PARAMETERS = (
     "potency_span",  # relative error of the weighed API fraction
     "compliance",  # ln of the machine compliance
     "discharge",  # ln of the blender's discharge rate: its hold-up
+    "thickness_offset",  # of the thickness drive's play: machine minus setting [m]
     "inflow",  # powder that enters the chute unexplained [kg/s]
 )
 
@@ -115,13 +116,14 @@ class ControlTwin:
         compaction = build.compaction(self.resolved.blend)
         scale = compaction.scale * exp(par["pressure_scale"] + par["lot_scale"] * lot)
         compaction = replace(compaction, scale=scale)
+        thickness = inp["thickness"] + par["thickness_offset"]
         if self.structure is Structure.CASCADE:
-            return compress_at_force(parameters, compaction, inp["press"], inp["thickness"])
+            return compress_at_force(parameters, compaction, inp["press"], thickness)
         return compress_at_fill(
             parameters,
             compaction,
             inp["press"],
-            inp["thickness"],
+            thickness,
             self._specific_volume(par, lot),
             self._fill_fraction(inp["turret_speed"]),
         )
