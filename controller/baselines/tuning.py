@@ -19,6 +19,7 @@ by the margins computed here). (G3) steady-state Kalman filter of a random walk,
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from math import exp, sqrt
 
@@ -154,7 +155,10 @@ def random_walk_gain(noise: float, step: float) -> float:
 def trim_margins(gain: float, interval: float, model_error: float = 1.0) -> Margins:
     """Margins of an at-line trim whose process gain is ``model_error`` times the model's (G2)."""
     loop = control.tf([gain * model_error], [1.0, -1.0], interval)
-    return _margins(loop)
+    found = _margins(loop)
+    # The phase reaches -180 degrees at the Nyquist frequency only, where no crossing is looked for.
+    nyquist = 1.0 / abs(complex(loop(-1.0)))
+    return Margins(gain=min(found.gain, nyquist), phase=found.phase)
 
 
 def simc_level(line: ResolvedLine, closed_loop_s: float) -> tuple[float, float]:
@@ -192,6 +196,7 @@ def level_margins(
 
 
 def _margins(loop: control.lti.LTI) -> Margins:
-    with np.errstate(divide="ignore", invalid="ignore"):  # the integrator at zero frequency
+    with warnings.catch_warnings(), np.errstate(all="ignore"):  # integrators at zero frequency
+        warnings.simplefilter("ignore", RuntimeWarning)
         gain, phase, *_ = control.margin(loop)
     return Margins(gain=float(gain), phase=float(phase))
