@@ -24,4 +24,10 @@ def _control(console: Console) -> dict[str, Any]:
     return run_control(console)
 
 
-REGISTRY: dict[str, Benchmark] = {"control": _control, "realism": _realism}
+def _pid(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.pid_proof import run_pid_proof  # as above
+
+    return run_pid_proof(console)
+
+
+REGISTRY: dict[str, Benchmark] = {"control": _control, "pid": _pid, "realism": _realism}

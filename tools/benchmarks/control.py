@@ -35,6 +35,7 @@ __all__ = [
     "SEEDS",
     "Job",
     "Outcome",
+    "configured",
     "run_control",
     "run_job",
     "run_jobs",
@@ -79,7 +80,8 @@ class Outcome:
     wall_s: float
 
 
-def _configured(job: Job) -> ControllerConfig:
+def configured(job: Job) -> ControllerConfig:
+    """The controller of a job, its changes made."""
     config: ControllerConfig = load_controller(_CONFIGS / "controllers" / f"{job.controller}.yaml")
     if not job.changes:
         return config
@@ -94,7 +96,7 @@ def run_job(job: Job) -> Outcome:
     scenario = load_scenario(_CONFIGS / "scenarios" / f"{job.scenario}.yaml")
     if closing:
         scenario = scenario.model_copy(update={"events": ()})
-    config = _configured(job)
+    config = configured(job)
     result = run_shift(
         line=line,
         scenario=scenario,
