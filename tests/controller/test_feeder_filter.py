@@ -1,0 +1,267 @@
+"""The feeder filter against a simulated feeder: mass, refill, gross errors, forecast.
+
+The feeder is the equations of `plant_models.feeder` at 1 s, with flow noise, a drifting feed factor
+and a noisy load cell, so that the true flow is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import exp, sqrt
+
+import numpy as np
+import pytest
+
+from controller.estimation.feeders import FeederEstimate, FeederFilter
+from plant_models.config import FeederConfig
+from plant_models.feeder import feed_factor, refill_overfeed
+from plant_models.line import feeder_parameters
+from plant_models.signals import RefillPhase
+from tests.controller.kit import LINE
+
+PERIOD = 5
+RATES = (2.0 / 3600.0, 17.8 / 3600.0, 0.2 / 3600.0)  # of API, filler, lubricant [kg/s]
+FEEDERS = list(zip(LINE.line.feeders, RATES, strict=True))
+NAMES = [f.role for f, _ in FEEDERS]
+
+
+@dataclass
+class Feeder:
+    """A feeder at constant screw speed; one call of `cycle` is one control period."""
+
+    config: FeederConfig
+    rate: float
+    seed: int = 1
+    deviation: float = 0.04  # ln of the feed factor's error that the filter must find
+    overfeed: float = 1.0  # of the configured surplus after a refill
+    rng: np.random.Generator = field(init=False)
+    out: float = 0.0  # discharged so far [kg]
+    since: float = 1e9
+    flow: float = 0.0  # mean of the last cycle [kg/s]
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.p = feeder_parameters(self.config)
+        self.content = self.config.hopper_kg * self.config.hopper_start_percent / 100.0
+        self.speed = self.rate / float(feed_factor(self.p, self.content)) / exp(self.deviation)
+
+    def cycle(self, pouring: bool = False, poured_s: float = 0.0) -> None:
+        """Five seconds; ``poured_s`` is how long the refill has been going on."""
+        c, before = self.config, self.out
+        portion = (c.refill_to_percent - c.refill_from_percent) / 100.0 * c.hopper_kg
+        for second in range(PERIOD):
+            if pouring:
+                share = min((poured_s + second) / c.refill_time_s, 1.0)
+                surplus, self.since = 1.0 + self.p.overfeed * share, 0.0
+            else:
+                self.since += 1.0
+                surplus = float(refill_overfeed(self.p, self.since))
+            surplus = 1.0 + self.overfeed * (surplus - 1.0)
+            noise = 1.0 + c.flow_noise_percent / 100.0 * self.rng.standard_normal()
+            ff = float(feed_factor(self.p, self.content)) * exp(self.deviation)
+            flow = ff * self.speed * surplus * noise
+            self.out += flow
+            self.content += (portion / c.refill_time_s if pouring else 0.0) - flow
+        self.flow = (self.out - before) / PERIOD
+
+    def weight(self) -> float:
+        """What the load cell shows [kg]."""
+        return self.content + self.config.weight_noise_g * 1e-3 * self.rng.standard_normal()
+
+    def shown_speed(self) -> float:
+        """What the drive reports [rev/s]."""
+        return self.speed * (1.0 + 1e-3 * self.rng.standard_normal())
+
+
+def _settled(f: FeederFilter, feeder: Feeder, cycles: int = 120) -> FeederEstimate:
+    e = f.initial()
+    for _ in range(cycles):
+        feeder.cycle()
+        e = f.update(e, feeder.weight(), feeder.shown_speed(), RefillPhase.NONE)
+    return e
+
+
+def _refill(f: FeederFilter, feeder: Feeder, e: FeederEstimate) -> tuple[FeederEstimate, list]:
+    """A refill and its settling; returns the estimate after it and (estimated, true) flows."""
+    c, seen = feeder.config, []
+    pouring = round(c.refill_time_s / PERIOD)
+    for k in range(pouring):
+        feeder.cycle(pouring=True, poured_s=k * PERIOD)
+        e = f.update(e, None, feeder.shown_speed(), RefillPhase.ACTIVE)
+        seen.append((e.flow, feeder.flow))
+    for _ in range(round(c.settling_time_s / PERIOD)):
+        feeder.cycle()
+        e = f.update(e, feeder.weight(), feeder.shown_speed(), RefillPhase.SETTLING)
+        seen.append((e.flow, feeder.flow))
+    return e, seen
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_flow_adds_up_to_the_powder_that_left(
+    config: FeederConfig, rate: float, seed: int
+) -> None:
+    """Over half an hour, to what one weighing before and one after would say."""
+    feeder, f = Feeder(config, rate, seed=seed), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    start, counted = feeder.out, 0.0
+    for _ in range(360):
+        feeder.cycle()
+        e = f.update(e, feeder.weight(), feeder.shown_speed(), RefillPhase.NONE)
+        counted += e.flow * PERIOD
+    noise = config.weight_noise_g * 1e-3
+    assert abs(counted - (feeder.out - start)) < 4.0 * sqrt(2.0) * noise
+    assert abs(counted - (feeder.out - start)) < 0.002 * (feeder.out - start)
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_the_deviation_of_the_feed_factor_is_found_with_an_honest_deviation(
+    config: FeederConfig, rate: float
+) -> None:
+    """Within its 95 % interval in most of 40 runs, after ten minutes."""
+    f, inside = FeederFilter(config, PERIOD), 0
+    for seed in range(40):
+        feeder = Feeder(config, rate, seed=seed, deviation=0.08 if seed % 2 else -0.08)
+        e = _settled(f, feeder)
+        inside += abs(e.deviation - feeder.deviation) < 1.96 * sqrt(e.p_ss)
+        assert abs(e.deviation - feeder.deviation) < 0.03
+    assert inside >= 34
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_through_a_refill_the_flow_is_the_models_and_the_content_the_cells_again(
+    config: FeederConfig, rate: float
+) -> None:
+    feeder, f = Feeder(config, rate, overfeed=1.2), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    assert not e.frozen
+    pouring = round(config.refill_time_s / PERIOD)
+    e, seen = _refill(f, feeder, e)
+    assert e.frozen
+    noise = config.weight_noise_g * 1e-3
+    assert abs(e.content - feeder.content) < 5.0 * noise
+    blind = np.array(seen[:pouring])
+    assert np.max(np.abs(blind[:, 0] / np.mean(blind[:, 1]) - 1.0)) < 0.05
+    assert abs(np.mean(blind[:, 0]) / np.mean(blind[:, 1]) - 1.0) < 0.02
+    seeing = np.array(seen[pouring + 1 :])
+    assert abs(np.mean(seeing[:, 0]) / np.mean(seeing[:, 1]) - 1.0) < 0.02
+    assert e.p_ss > 0.0
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_the_content_poured_in_is_never_taken_for_negative_flow(
+    config: FeederConfig, rate: float
+) -> None:
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e, seen = _refill(f, feeder, _settled(f, feeder))
+    flows = np.array(seen)[:, 0]
+    assert np.all(flows > 0.5 * rate)
+    assert np.all(flows < 1.5 * rate)
+    assert not f.update(e, feeder.weight(), feeder.speed, RefillPhase.NONE).frozen
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+@pytest.mark.parametrize("size", [-1.0, 1.0])
+def test_a_spike_of_the_cell_moves_nothing(config: FeederConfig, rate: float, size: float) -> None:
+    """The same data with and without one wrong weighing, 0.5 % of the hopper off."""
+    results = []
+    for spike in (0.0, size * 0.005 * config.hopper_kg):
+        feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+        e, flows = _settled(f, feeder), []
+        for k in range(24):
+            feeder.cycle()
+            shown = feeder.weight() + (spike if k == 6 else 0.0)
+            e = f.update(e, shown, feeder.shown_speed(), RefillPhase.NONE)
+            flows.append(e.flow)
+        results.append((np.array(flows), e))
+    (clean, a), (spiked, b) = results
+    sd = config.weight_noise_g * 1e-3 * sqrt(2.0) / PERIOD + 0.02 * rate
+    assert np.max(np.abs(spiked - clean)) < 5.0 * sd
+    assert abs(b.deviation - a.deviation) < 0.01
+    assert abs(b.content - a.content) < 4.0 * config.weight_noise_g * 1e-3
+    assert b.doubts == 0
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_a_shifted_zero_of_the_cell_is_accepted_after_some_patience(
+    config: FeederConfig, rate: float
+) -> None:
+    """And never read as powder that came or went."""
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    shift, flows, contents, doubts = 0.01 * config.hopper_kg, [], [], []
+    for _ in range(12):
+        feeder.cycle()
+        e = f.update(e, feeder.weight() + shift, feeder.shown_speed(), RefillPhase.NONE)
+        flows.append(e.flow / feeder.flow)
+        contents.append(e.content - feeder.content)
+        doubts.append(e.doubts)
+    noise = config.weight_noise_g * 1e-3
+    assert doubts[:3] == [1, 2, 0]
+    assert max(map(abs, contents[:2])) < 0.2 * shift
+    assert max(abs(c - shift) for c in contents[2:]) < 5.0 * noise + 0.02 * shift
+    wobble = 5.0 * sqrt(2.0) * noise / PERIOD / rate
+    assert max(abs(x - 1.0) for x in flows) < wobble + 0.08
+    assert abs(e.deviation - feeder.deviation) < 0.04
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_without_a_cell_the_flow_is_the_models_and_less_is_known_of_it(
+    config: FeederConfig, rate: float
+) -> None:
+    """A feeder that runs volumetrically the whole time."""
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    before, sd = e.p_ss, []
+    for _ in range(120):
+        feeder.cycle()
+        e = f.update(e, None, feeder.shown_speed(), RefillPhase.NONE)
+        sd.append(e.flow_sd)
+        assert e.flow == pytest.approx(feeder.flow, rel=0.08)
+    assert e.p_ss > 2.0 * before
+    assert np.all(np.diff(sd) > -0.01 * rate)
+    assert sd[-1] > 1.1 * sd[0]
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_the_forecast_at_the_start_of_a_refill_is_what_then_comes(
+    config: FeederConfig, rate: float
+) -> None:
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    feeder.cycle(pouring=True)
+    e = f.update(e, None, feeder.shown_speed(), RefillPhase.ACTIVE)
+    ahead = f.forecast(e, rate, 60)
+    left = config.refill_time_s - PERIOD + config.settling_time_s
+    assert abs(sum(ahead.frozen) * PERIOD - left) <= PERIOD
+    assert ahead.frozen == tuple(sorted(ahead.frozen, reverse=True))
+    true = []
+    for k in range(sum(ahead.frozen)):
+        pouring = (k + 1) * PERIOD < config.refill_time_s
+        feeder.cycle(pouring=pouring, poured_s=(k + 1) * PERIOD)
+        true.append(feeder.flow)
+    expected = np.array(ahead.flow[: len(true)])
+    assert abs(np.mean(expected) / np.mean(true) - 1.0) < 0.02
+    assert np.max(np.abs(expected / np.array(true) - 1.0)) < 0.06
+    surplus = np.array(ahead.deviation[len(true) :])
+    assert np.all(np.abs(np.diff(np.abs(surplus))) <= np.abs(surplus[:-1]) + 1e-12)
+    assert abs(surplus[-1]) < 0.1 * abs(surplus[0]) + 1e-6
+
+
+def test_a_feeder_in_gravimetric_control_is_forecast_at_its_set_point() -> None:
+    config, rate = FEEDERS[0]
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    ahead = f.forecast(e, rate, 40)
+    assert not any(ahead.frozen)
+    assert abs(ahead.deviation[-1]) < 0.01
+    assert ahead.deviation[0] == pytest.approx(f.smooth_flow(e) / rate - 1.0, abs=1e-9)
+
+
+def test_the_same_data_give_the_same_bits() -> None:
+    config, rate = FEEDERS[1]
+    runs = []
+    for _ in range(2):
+        feeder, f = Feeder(config, rate, seed=7), FeederFilter(config, PERIOD)
+        runs.append(_refill(f, feeder, _settled(f, feeder))[0])
+    assert runs[0] == runs[1]
