@@ -160,7 +160,7 @@ class PriorConfig(StrictModel):
     lot_volume: NonNegative = 1e-5
     lot_scale: NonNegative = 1e-5
     lot_strength: NonNegative = 1e-5
-    load_cell_span: Positive = 0.0015
+    load_cell_span: Positive = 0.0018
     compliance: NonNegative = 0.12
     thickness_offset: NonNegative = 4e-6
     discharge: NonNegative = 0.10
@@ -172,7 +172,7 @@ class EstimationConfig(StrictModel):
     Standard deviations are relative (logarithmic) unless the name carries a unit; ``walk`` is per
     sample. ``force_share`` is how far the force that is put into the twin follows the measured one
     away from its set point; ``jitter`` the relative scatter of a cycle's mean weight around what
-    the estimate can know.
+    the estimate can know, ``count_jitter`` that of its number of tablets.
     """
 
     window_samples: Annotated[int, Field(ge=12, le=600)] = 96
@@ -183,14 +183,15 @@ class EstimationConfig(StrictModel):
     force_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
     force_ratio_sd: Positive = 0.008
     fill_sd: Positive = 0.006
-    lab_weight_sd: Positive = 0.0045
+    lab_weight_sd: Positive = 0.0040
     lab_strength_sd: Positive = 0.013
     lab_thickness_sd_um: Positive = 4.0
-    strength_settles_s: Positive = 600.0
+    strength_settles_s: Positive = 450.0
     play_um: NonNegative = 7.5
     play_share: NonNegative = 0.5
     inflow_sd_g: Positive = 0.4
-    jitter: NonNegative = 0.0013
+    jitter: NonNegative = 0.0020
+    count_jitter: NonNegative = 0.003
     dof_measured: Positive = 4.0
     dof_walk: Positive = 3.0
     walk: tuple[tuple[str, Positive], ...] = (

@@ -20,7 +20,9 @@ PACKAGES = ("controller", "hil", "plant_models", "tools")
 LONGEST_FILE_LINES = 400
 
 # Path of a longer file -> why it is still one job.
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "plant_models/flowsheet.py": "one class: the line as a model, with its operating points",
+}
 
 
 def _modules(root: Path) -> list[Path]:

@@ -8,29 +8,26 @@ lot's own three effects; the disturbances are allowed to walk faster while its p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import log, sqrt
 from pathlib import Path
 
 import numpy as np
 
 from controller.config import EstimationConfig
-from controller.data import CV, Array, Estimate, Interval, LabSample, Validated
+from controller.data import Array, Estimate, Validated
 from controller.estimation.arrival import advance, predict
 from controller.estimation.feeders import FeederEstimate, FeederFilter
-from controller.estimation.mhe import Arrival, MheProblem, MheSolution, MheTuning, solve
-from controller.estimation.window import MEASURED, PRE_TO_MAIN, STRENGTH_EXPONENT, Window
+from controller.estimation.mhe import Arrival, MheProblem, MheSolution, solve
+from controller.estimation.quality_now import quality_now, tuning
+from controller.estimation.readings import MAIN, POTENCY, measured, place_sample, reading
+from controller.estimation.window import MEASURED, Window
 from controller.twin.compiled import Rollout, build_rollout
-from controller.twin.core import INPUTS, OUTPUTS, PARAMETERS, ControlTwin
+from controller.twin.core import INPUTS, PARAMETERS, ControlTwin
 from plant_models.line import ResolvedLine, blender_parameters, recipe_fractions
-from plant_models.quality import tensile_strength_from_breaking_force
 from plant_models.signals import MV
 from plant_models.variables import Structure
 
 __all__ = ["EstimatorState", "LineEstimator"]
 
-_LEVEL = "Line/Chute/Level/PV"
-_POTENCY = "Line/FeedFrame/Potency/PV"
-_MAIN, _PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
 _RUNS_ABOVE = 10.0 / 60.0  # turret speed [rev/s] above which tablets are made
 _RECENT = 12
 
@@ -39,9 +36,9 @@ _RECENT = 12
 class EstimatorState:
     """Everything that the next cycle needs; picklable.
 
-    ``x`` and ``p`` are the state and parameters now; ``lot_share`` is the newest lot's share in the
-    feed (0 before the first marker, 1 after). ``innovations`` are the last mean squares of the
-    normalised surprises, ``misfit`` their slow mean by column.
+    ``inputs`` are the twin's of the last cycle; ``lot_share`` is the newest lot's share in the feed
+    (0 before the first marker, 1 after), ``began`` when the press first ran. ``innovations`` are
+    the last mean squares of the normalised surprises, ``misfit`` their slow mean by column.
     """
 
     feeders: tuple[FeederEstimate, ...]
@@ -76,7 +73,7 @@ class LineEstimator:
         self.problem = MheProblem(
             twin=self.twin,
             rollout=build_rollout(stage, config.window_samples, cache),
-            tuning=_tuning(config, resolved),
+            tuning=tuning(config, resolved),
             free=np.array(free, dtype=int),
             cascade=structure is Structure.CASCADE,
             blocks=config.noise_blocks,
@@ -107,11 +104,11 @@ class LineEstimator:
         """One cycle on; ``steps`` Gauss-Newton steps."""
         state = self._update_feeders(state, seen)
         state = self._update_lot(state, seen)
-        turret = _reading(seen, f"{MV.TURRET_SPEED}/FBK")
-        if turret is None or turret < _RUNS_ABOVE or _reading(seen, _MAIN) is None:
+        turret = reading(seen, f"{MV.TURRET_SPEED}/FBK")
+        if turret is None or turret < _RUNS_ABOVE or reading(seen, MAIN) is None:
             return state if turret is None or turret >= _RUNS_ABOVE else self._stand(state)
         inputs = self._inputs(state, seen, turret)
-        values, weights = self._measured(seen, inputs)
+        values, weights = measured(seen, inputs, self.problem.cascade)
         if state.arrival is None:
             first = self._first_arrival(inputs, values, weights)
             state = replace(state, arrival=first, began=seen.time)
@@ -123,7 +120,9 @@ class LineEstimator:
         if state.solution is None:
             return None
         s = state.solution
-        quality = self._quality(state)
+        quality = quality_now(
+            self.problem, self.one_stage, self.config, s, state.inputs, state.misfit
+        )
         recent = state.innovations[-_RECENT:]
         surprise = float(np.mean(recent)) if recent else np.inf
         enough = state.window.size >= self.config.least_samples and len(recent) == _RECENT
@@ -144,8 +143,8 @@ class LineEstimator:
     def _update_feeders(self, state: EstimatorState, seen: Validated) -> EstimatorState:
         feeders = []
         for i, (f, e) in enumerate(zip(self.feeders, state.feeders, strict=True), start=1):
-            weight = _reading(seen, f"Line/Feeder{i}/Weight/PV")
-            speed = _reading(seen, f"Line/Feeder{i}/ScrewSpeed/PV")
+            weight = reading(seen, f"Line/Feeder{i}/Weight/PV")
+            speed = reading(seen, f"Line/Feeder{i}/ScrewSpeed/PV")
             feeders.append(
                 f.update(e, weight, e.speed if speed is None else speed, seen.refills[i - 1])
             )
@@ -204,15 +203,15 @@ class LineEstimator:
         flows = [e.flow for e in state.feeders]
         total = sum(flows)
         api = flows[self._api] / total if total > 1e-5 else 0.1
-        blender = _reading(seen, f"{MV.BLENDER_SPEED}/FBK")
+        blender = reading(seen, f"{MV.BLENDER_SPEED}/FBK")
         if self.problem.cascade:
             set_point = seen.actual[MV.MAIN_FORCE]
-            measured = _reading(seen, _MAIN) or set_point
-            off = measured / set_point - 1.0
+            force = reading(seen, MAIN) or set_point
+            off = force / set_point - 1.0
             share = 1.0 if abs(off) > 0.12 else self.config.force_share
             press = set_point * (1.0 + share * off)
         else:
-            press = _reading(seen, f"{MV.FILL_DEPTH}/FBK") or seen.actual[MV.FILL_DEPTH]
+            press = reading(seen, f"{MV.FILL_DEPTH}/FBK") or seen.actual[MV.FILL_DEPTH]
         return np.array(
             [
                 max(total, 1e-6),
@@ -224,29 +223,6 @@ class LineEstimator:
                 turret,
             ]
         )
-
-    def _measured(self, seen: Validated, inputs: Array) -> tuple[Array, Array]:
-        values, weights = np.zeros(len(MEASURED)), np.zeros(len(MEASURED))
-
-        def put(column: str, value: float, weight: float) -> None:
-            values[MEASURED.index(column)] = value
-            weights[MEASURED.index(column)] = weight
-
-        m = seen.measurements
-        if _LEVEL in m:
-            put("level", m[_LEVEL].value, m[_LEVEL].weight)
-        main, pre = m.get(_MAIN), m.get(_PRE)
-        if main is not None and main.weight > 0.0:
-            force = log(main.value)
-            if pre is not None and pre.weight > 0.0 and pre.value > 0.0:
-                put("pre_to_main", log(pre.value) - PRE_TO_MAIN * force, pre.weight)
-            fill = _reading(seen, f"{MV.FILL_DEPTH}/FBK")
-            if not self.problem.cascade:
-                put("press", force, main.weight)
-            elif fill is not None and fill > 0.0:
-                # the depth that would have met the input's force: 4.4 is dlnF/dlnW at the setting
-                put("press", log(fill) - (force - log(inputs[4])) / 4.4, main.weight)
-        return values, weights
 
     def _first_arrival(self, inputs: Array, values: Array, weights: Array) -> Arrival:
         blender = blender_parameters(self.resolved)
@@ -305,11 +281,17 @@ class LineEstimator:
                 abs(inputs[setting] - state.inputs[setting]), c.play_um * 1e-6
             )
         window = state.window.append(seen.time, inputs, values, weights, boost, moved)
-        nir = seen.measurements.get(_POTENCY)
+        nir = seen.measurements.get(POTENCY)
         if nir is not None and nir.weight > 0.0 and window.size > self._delay:
             window = window.place(window.size - 1 - self._delay, "potency", nir.value, nir.weight)
         for sample in seen.samples:
-            window = self._place(window, sample, state.began)
+            window = place_sample(
+                window,
+                sample,
+                self.resolved.product.diameter_mm * 1e-3,
+                self.period,
+                (sample.taken - state.began) / c.strength_settles_s,
+            )
         return replace(
             state,
             window=window,
@@ -317,27 +299,6 @@ class LineEstimator:
             innovations=innovations,
             misfit=misfit,
         )
-
-    def _place(self, window: Window, sample: LabSample, began: float) -> Window:
-        """Put an at-line sample where it was taken.
-
-        Soon after the press began, the powder's lubrication is not what a steady line would have
-        given it, so that strength then says less about the material.
-        """
-        index = window.index_at(sample.taken, self.period)
-        if index is None or not sample.weights:
-            return window
-        diameter = self.resolved.product.diameter_mm * 1e-3
-        weight = log(float(np.mean(sample.weights)))
-        window = window.place(index, "lab_weight", weight, 1.0)
-        window = window.place(index, "lab_thickness", float(np.mean(sample.thicknesses)), 1.0)
-        strengths = [
-            tensile_strength_from_breaking_force(f, diameter, t)
-            for f, t in zip(sample.forces, sample.thicknesses, strict=True)
-        ]
-        strength = log(float(np.mean(strengths))) - STRENGTH_EXPONENT * weight
-        settled = (sample.taken - began) / self.config.strength_settles_s
-        return window.place(index, "lab_strength", strength, min(max(settled, 0.05), 1.0) ** 2)
 
     def _solve(self, state: EstimatorState, steps: int) -> EstimatorState:
         window, arrival, last = state.window, state.arrival, state.solution
@@ -358,78 +319,3 @@ class LineEstimator:
             solution = replace(keep, finite=False) if keep is not None else solution
             return replace(state, solution=solution)
         return replace(state, window=window, arrival=arrival, solution=solution)
-
-    # quality of the tablets being made
-
-    def _quality(self, state: EstimatorState) -> dict[str, Interval]:
-        s = state.solution
-        if s is None:
-            return {}
-        x_before = s.x[:, -2] if s.x.shape[1] > 1 else s.x0
-        out = self.one_stage(x_before, s.p[:, -1:], state.inputs[:, None])
-        count = len(PARAMETERS) - 1
-        h = np.hstack((out.hx[:, self.problem.free, 0], out.hp[:, :count, 0]))
-        y = out.y[:, 0].copy()
-        spread = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", h, s.cov, h), 0.0))
-        spread *= sqrt(self._inflation(state))
-        at = {name: i for i, name in enumerate(OUTPUTS)}
-        jitter = self.config.jitter
-        weight = float(np.exp(y[at["log_weight"]]))
-        strength = float(np.exp(y[at["log_strength"]]))
-        weight_sd = sqrt(spread[at["log_weight"]] ** 2 + jitter**2)
-        strength_sd = sqrt(spread[at["log_strength"]] ** 2 + (STRENGTH_EXPONENT * jitter) ** 2)
-        throughput = float(y[at["throughput"]])
-
-        def interval(mean: float, sd: float) -> Interval:
-            return Interval(mean, 1.96 * sd)
-
-        return {
-            CV.POTENCY: interval(float(y[at["potency"]]), spread[at["potency"]]),
-            CV.TABLET_WEIGHT: interval(weight, weight * weight_sd),
-            CV.TENSILE_STRENGTH: interval(strength, strength * strength_sd),
-            CV.THROUGHPUT: interval(throughput, throughput * weight_sd),
-            "chute_level": interval(float(y[at["level"]]), spread[at["level"]]),
-            "tablet_thickness": interval(float(y[at["thickness"]]), spread[at["thickness"]]),
-            "main_compression_force": interval(float(np.exp(y[at["log_main_force"]])), 0.0),
-            "ejection_force": interval(
-                float(y[at["ejection_force"]]), spread[at["ejection_force"]]
-            ),
-        }
-
-    def _inflation(self, state: EstimatorState) -> float:
-        """Factor on the variance from how the surprises of level and force ratio turned out."""
-        columns = [MEASURED.index("level"), MEASURED.index("pre_to_main")]
-        return float(np.clip(np.max(state.misfit[columns]), 1.0, 4.0))
-
-
-def _reading(seen: Validated, tag: str) -> float | None:
-    item = seen.measurements.get(tag)
-    return item.value if item is not None and item.weight > 0.0 else None
-
-
-def _tuning(config: EstimationConfig, resolved: ResolvedLine) -> MheTuning:
-    count = len(PARAMETERS)
-    walk, lo, hi = np.zeros(count), np.full(count, -1e3), np.full(count, 1e3)
-    for name, value in config.walk:
-        walk[PARAMETERS.index(name)] = value
-    for name, limit in config.bounds:
-        lo[PARAMETERS.index(name)], hi[PARAMETERS.index(name)] = -limit, limit
-    noise = resolved.line.instruments
-    sigma = {
-        "level": noise.level_noise_percent / 100.0,
-        "pre_to_main": config.force_ratio_sd,
-        "press": config.fill_sd,
-        "potency": noise.potency_noise_percent / 100.0,
-        "lab_weight": config.lab_weight_sd,
-        "lab_strength": config.lab_strength_sd,
-        "lab_thickness": config.lab_thickness_sd_um * 1e-6,
-    }
-    return MheTuning(
-        sigma=np.array([sigma[n] for n in MEASURED]),
-        walk=walk,
-        inflow=config.inflow_sd_g * 1e-3,
-        dof_measured=config.dof_measured,
-        dof_walk=config.dof_walk,
-        lo=lo,
-        hi=hi,
-    )

@@ -34,8 +34,9 @@ class FeederEstimate:
     """State of one filter and the flow of the last cycle.
 
     ``content`` [kg], ``deviation`` ln [-], covariance ``p_ww`` [kg2], ``p_ws`` [kg], ``p_ss`` [-];
-    ``flow`` [kg/s] with standard deviation ``flow_sd``; ``filling`` [s] how long the refill has been
-    going on (0 outside one), ``since_refill`` [s] since the last one ended, ``doubts`` cycles in a row in which the weight was not believed.
+    ``flow`` [kg/s] with standard deviation ``flow_sd``; ``filling`` [s] how long the refill has
+    been going on (0 outside one), ``since_refill`` [s] since the last one ended, ``doubts`` cycles
+    in a row in which the weight was not believed.
     """
 
     content: float
