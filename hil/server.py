@@ -138,6 +138,8 @@ class PlantServer:
 
     async def stop(self) -> None:
         """Stop listening."""
+        if self.pace is not None and self.pace.lost_s > 0.0:
+            log.warning("too slow for its speed: %.0f plant seconds given up", self.pace.lost_s)
         await self._server.stop()
 
     async def run(self, stop: asyncio.Event) -> None:

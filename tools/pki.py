@@ -8,11 +8,14 @@ certificate: each party holds copies of those it talks to.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import ipaddress
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +33,7 @@ __all__ = [
     "Party",
     "TrustList",
     "ensure_pki",
+    "locked",
     "private_folder",
     "twinline_home",
     "write_private",
@@ -120,16 +124,28 @@ def _valid_now(der: bytes) -> bool:
 def ensure_pki(home: Path, *, days: int = 365, bits: int = 2048) -> dict[str, Party]:
     """Make what is missing under ``home`` and return the parties by name."""
     parties = {name: Party(name, home / "pki" / name) for name in PARTIES}
-    for party in parties.values():
-        for folder in ("own", "trusted", "rejected"):
-            private_folder(party.folder / folder)
-        if not (party.certificate.is_file() and party.private_key.is_file()):
-            _make_pair(party, days, bits)
-    for party in parties.values():
-        for other in PARTIES[party.name][1]:
-            if not party.certificate_of(other).is_file():
-                _write(party.certificate_of(other), parties[other].certificate.read_bytes())
+    with locked(home / "pki"):
+        for party in parties.values():
+            for folder in ("own", "trusted", "rejected"):
+                private_folder(party.folder / folder)
+            if not (party.certificate.is_file() and party.private_key.is_file()):
+                _make_pair(party, days, bits)
+        for party in parties.values():
+            for other in PARTIES[party.name][1]:
+                if not party.certificate_of(other).is_file():
+                    _write(party.certificate_of(other), parties[other].certificate.read_bytes())
     return parties
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process at a time makes files in a private ``folder``."""
+    descriptor = os.open(private_folder(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def private_folder(folder: Path) -> Path:

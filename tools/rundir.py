@@ -42,12 +42,16 @@ class RunDir:
         return self.path / "historian.sqlite"
 
     def log_to(self, name: str, level: int = logging.INFO) -> None:
-        """Send the log of this process to ``logs/NAME.log``; the library's noise is left out."""
+        """Send the log of this process to ``logs/NAME.log``, warnings to standard error as well.
+
+        The noise of the OPC UA library is left out.
+        """
         folder = self.path / "logs"
         folder.mkdir(parents=True, exist_ok=True)
-        logging.basicConfig(
-            filename=folder / f"{name}.log", level=level, format=_LOG_FORMAT, force=True
-        )
+        warnings = logging.StreamHandler()
+        warnings.setLevel(logging.WARNING)
+        file = logging.FileHandler(folder / f"{name}.log", encoding="utf-8")
+        logging.basicConfig(level=level, format=_LOG_FORMAT, handlers=[file, warnings], force=True)
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
     def keep(self, files: Iterable[Path]) -> None:

@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from hil.hardening import ServerSecurity
 from plant_models.config import StrictModel
 from plant_models.signals import Clock
-from tools.pki import Party, private_folder, write_private
+from tools.pki import Party, locked, write_private
 
 __all__ = [
     "Accounts",
@@ -103,19 +103,23 @@ def secrets_folder(base: Path) -> Path:
 
 def ensure_secrets(folder: Path, config: SecurityConfig) -> None:
     """Make a random password for each user that has none in ``folder``."""
-    private_folder(folder)
-    file = folder / _ACCOUNTS
-    known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    accounts = {}
-    for user in config.users:
-        held = known.get(user.name)
-        if held is None or not (folder / f"{user.name}.password").is_file():
-            password = "".join(secrets.choice(_ALPHABET) for _ in range(config.password_characters))
-            salt = secrets.token_bytes(16)
-            held = {"salt": salt.hex(), "hash": _hash(password, salt).hex()}
-            write_private(folder / f"{user.name}.password", password + "\n")
-        accounts[user.name] = {**held, "role": user.role}
-    write_private(file, json.dumps(accounts, indent=1))
+    with locked(folder):
+        file = folder / _ACCOUNTS
+        known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        accounts = {}
+        for user in config.users:
+            held = known.get(user.name)
+            if held is None or not (folder / f"{user.name}.password").is_file():
+                held = _new_password(folder / f"{user.name}.password", config.password_characters)
+            accounts[user.name] = {**held, "role": user.role}
+        write_private(file, json.dumps(accounts, indent=1))
+
+
+def _new_password(file: Path, characters: int) -> dict[str, str]:
+    password = "".join(secrets.choice(_ALPHABET) for _ in range(characters))
+    salt = secrets.token_bytes(16)
+    write_private(file, password + "\n")
+    return {"salt": salt.hex(), "hash": _hash(password, salt).hex()}
 
 
 def read_password(file: Path) -> str:

@@ -219,6 +219,28 @@ def test_lockstep_runs_a_controller_without_losing_a_period(shop: Shop) -> None:
                 return (await desk.state())[2] >= 40
 
             await until("40 cycles", far_enough)
+            names = [
+                "PlantHeartbeat",
+                "LineRunning",
+                "RecipeModelAndUnitsAgree",
+                "OperatorRoleAndReason",
+            ]
+            good = [f"Controller/Permissives/{n}/State" for n in names]
+            assert await desk.read(good) == [True, True, True, False]
+            (text, since) = await desk.read(
+                [f"Controller/Permissives/OperatorRoleAndReason/{n}" for n in ("Text", "Since")]
+            )
+            assert text == "nobody has asked" and since is not None
+            accepted, _ = await desk.request_target("throughput", 21.0, "a new order")
+            assert accepted
+            accepted, said = await desk.request_target("moisture", 1.0, "no such thing")
+            assert not accepted and "has no target" in said
+
+            async def shown() -> bool:
+                (target,) = await desk.read(["Controller/Targets/throughput"])
+                return abs(float(target) - 21.0) < 1e-9
+
+            await until("the new target is shown", shown)
 
     asyncio.run(scenario())
     assert controller.stop() == 0

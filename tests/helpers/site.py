@@ -102,14 +102,15 @@ def security_config(root: Path) -> SecurityConfig:
 
 @asynccontextmanager
 async def running_site(
-    root: Path, home: Path, *, speed: float = 0.0, plant: FakePlant | None = None, port: int = 0
+    root: Path, home: Path, *, speed: float = 0.0, allow_unencrypted: bool = False
 ) -> AsyncIterator[Site]:
     config, clock = security_config(root), SystemClock()
+    config = config.model_copy(update={"allow_unencrypted": allow_unencrypted})
     parties = ensure_pki(home)
     ensure_secrets(secrets_folder(home), config)
-    plant = plant or FakePlant(reference_table(root))
+    plant = FakePlant(reference_table(root))
     security = server_security(parties["plant"], secrets_folder(home), config, clock)
-    server = PlantServer(plant, ServeSettings(port=port, speed=speed), security, clock)
+    server = PlantServer(plant, ServeSettings(port=0, speed=speed), security, clock)
     await server.start()
     stop = asyncio.Event()
     running = asyncio.create_task(server.run(stop))

@@ -124,6 +124,25 @@ def test_no_session_on_a_channel_without_security(
     on_site(scenario)
 
 
+def test_an_unencrypted_endpoint_needs_an_explicit_setting_and_says_so(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with running_site(root, tmp_path, allow_unencrypted=True) as site:
+            link = site.link(without_certificate(site.credentials()))
+            await link.connect()
+            assert (await link.read()).scan_id == 0
+            await link.drop()
+            wrong = replace(site.credentials(), password="wrong")
+            with pytest.raises(LinkError):
+                await site.link(without_certificate(wrong)).connect()
+
+    asyncio.run(scenario())
+    said = [r.getMessage() for r in caplog.records if r.name.startswith(("hil", "controller"))]
+    assert any("endpoint without security" in text for text in said)
+    assert any("channel" in text and "not secured" in text for text in said)
+
+
 def test_the_client_refuses_a_server_that_is_not_the_pinned_one(
     on_site: Run, tmp_path: Path
 ) -> None:
