@@ -2,7 +2,7 @@
 
 One extended Kalman step per sample that leaves, linearised at the *smoothed* estimate and with the
 weights that the robust loss gave it there, so that a gross error found later does not live on, and
-a jump found later widens the walk it needs.
+a jump found later widens the walk it needs, by the same heavy-tailed law as in the window.
 
 References
 ----------
@@ -16,7 +16,7 @@ import numpy as np
 from controller.data import Array
 from controller.estimation.mhe import PLAY, Arrival, MheProblem, MheSolution
 from controller.estimation.window import Window, selection
-from controller.twin.compiled import Rollout
+from controller.twin.compiled import Rollout, RolloutResult
 
 __all__ = ["advance", "predict"]
 
@@ -38,61 +38,54 @@ def advance(
         As they belong together before the sample is dropped.
     """
     free, count = problem.free, len(solution.p) - 1
+    nf, t = free.size, problem.tuning
     p0 = solution.p[:, 0]
     out = one_stage(solution.x0, p0[:, None], window.inputs[:, :1])
     a, bp = out.a[:, :, 0], out.bp[:, :, 0]
-    transition = np.zeros((free.size + count, free.size + count))
-    transition[: free.size, : free.size] = a[np.ix_(free, free)]
-    transition[: free.size, free.size :] = bp[free, :count]
-    transition[free.size :, free.size :] = np.eye(count)
-    mean = np.concatenate((arrival.x[free], arrival.p[:count]))
-    base = np.concatenate((solution.x0[free], p0[:count]))
-    mean, cov = _take_in(
-        problem, out.hx, out.hp, out.y, a, bp, window, solution, mean, base, arrival
-    )
-    end = np.concatenate((out.x[free, 0], p0[:count]))
-    mean = end + transition @ (mean - base)
-    cov = transition @ cov @ transition.T
-    t = problem.tuning
-    following = solution.p[:count, min(1, solution.p.shape[1] - 1)]
-    walk = np.maximum(t.walk[:count] ** 2 * window.boost[0], (following - p0[:count]) ** 2)
-    walk[t.walk[:count] <= 0.0] = 0.0
-    walk[PLAY] += window.moved[0] ** 2
-    cov[np.arange(free.size, free.size + count), np.arange(free.size, free.size + count)] += walk
-    content = int(np.flatnonzero(free == 1)[0])
-    cov[content, content] += t.inflow**2
+    transition = np.eye(nf + count)
+    transition[:nf, :nf] = a[np.ix_(free, free)]
+    transition[:nf, nf:] = bp[free, :count]
+    by_inflow = np.append(bp[free, -1], np.zeros(count))
+    # Off the smoothed end of the stage. Its inflow is what the window still explains with samples
+    # that stay in it: here it is unknown again, with mean 0.
+    off = np.concatenate((arrival.x[free] - solution.x0[free], arrival.p[:count] - p0[:count]))
+    off = transition @ off - by_inflow * p0[-1]
+    cov = transition @ arrival.cov @ transition.T
+    cov += np.outer(by_inflow, by_inflow) * (t.inflow / problem.twin.step) ** 2
+    off, cov = _take_in(problem, out, window, solution, off, cov)
+    second = min(1, window.size - 1)  # the step is the one that leads into this sample
+    following = solution.p[:count, second]
+    walk = t.walk[:count] ** 2 * 0.5 * (window.boost[0] + window.boost[second])
+    heavy = (t.dof_walk * walk + (following - p0[:count]) ** 2) / (t.dof_walk + 1.0)
+    walk = np.where(walk > 0.0, np.maximum(walk, heavy), 0.0)
+    walk[PLAY] += window.moved[second] ** 2
+    cov[np.arange(nf, nf + count), np.arange(nf, nf + count)] += walk
     x = out.x[:, 0].copy()
-    x[free] = mean[: free.size]
-    p = np.append(np.clip(mean[free.size :], t.lo[:count], t.hi[:count]), 0.0)
+    x[free] += off[:nf]
+    p = np.append(np.clip(p0[:count] + off[nf:], t.lo[:count], t.hi[:count]), 0.0)
     return Arrival(x, p, 0.5 * (cov + cov.T))
 
 
 def _take_in(
     problem: MheProblem,
-    hx: Array,
-    hp: Array,
-    y: Array,
-    a: Array,
-    bp: Array,
+    out: RolloutResult,
     window: Window,
     solution: MheSolution,
-    mean: Array,
-    base: Array,
-    arrival: Arrival,
+    off: Array,
+    cov: Array,
 ) -> tuple[Array, Array]:
-    free, count = problem.free, len(solution.p) - 1
+    """Kalman update with the first sample; ``off`` is relative to the roll-out's end."""
     used = window.weights[:, 0] * solution.robust[:, 0] > 0.0
     if not np.any(used):
-        return mean, arrival.cov
+        return off, cov
+    count = len(solution.p) - 1
     pick = selection(problem.cascade)[used]
-    by_state = pick @ hx[:, :, 0]
-    h = np.hstack(((by_state @ a)[:, free], by_state @ bp[:, :count] + pick @ hp[:, :count, 0]))
+    h = np.hstack((pick @ out.hx[:, problem.free, 0], pick @ out.hp[:, :count, 0]))
     noise = problem.tuning.sigma[used] ** 2 / (window.weights[used, 0] * solution.robust[used, 0])
-    predicted = pick @ y[:, 0] + h @ (mean - base)
-    gain = np.linalg.solve(h @ arrival.cov @ h.T + np.diag(noise), h @ arrival.cov).T
-    keep = np.eye(mean.size) - gain @ h
-    cov = keep @ arrival.cov @ keep.T + (gain * noise) @ gain.T
-    return mean + gain @ (window.values[used, 0] - predicted), 0.5 * (cov + cov.T)
+    gain = np.linalg.solve(h @ cov @ h.T + np.diag(noise), h @ cov).T
+    keep = np.eye(off.size) - gain @ h
+    surprise = window.values[used, 0] - pick @ out.y[:, 0] - h @ off
+    return off + gain @ surprise, keep @ cov @ keep.T + (gain * noise) @ gain.T
 
 
 def predict(
