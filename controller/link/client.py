@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 _CLOSE_S = 1.0
 _POLL_S = 0.002
 _LONGEST_POLL_S = 0.25
-_SESSION_MS = 30_000
+_SESSION_MS = 10_000  # a session that its client has lost is soon released by the server
 _TCP_USER_TIMEOUT_MS = 2_000
 # Below this the scheduling of a shared computer would look like a dead plant.
 _SHORTEST_SILENCE_S = 0.5
@@ -255,10 +255,12 @@ class PlantLink:
             return Value(None, int(ua.StatusCodes.BadTypeMismatch), time)
         return Value(self._tagmap.inwards(tag, held), int(status), time)
 
-    async def progress(self) -> Progress:
+    async def progress(self, within_s: float | None = None) -> Progress:
         """How far the plant is, by a small Read."""
-        session = self._connected().uaclient.session
-        data = await self._within(self._config.read_timeout_s, session.read(self._poll))
+        session, limit_s = self._connected().uaclient.session, self._config.read_timeout_s
+        if within_s is not None:
+            limit_s = min(limit_s, within_s)
+        data = await self._within(limit_s, session.read(self._poll))
         numbers: list[Any] = []
         for item in data:
             if item.StatusCode is not None and not item.StatusCode.is_good():
@@ -276,8 +278,9 @@ class PlantLink:
         went back is a plant that was restarted: the cycle is due.
         """
         changed, seen = self._clock.monotonic(), last
+        silence = None if last is None else self._silence_allowed(last.speed, period_s)
         while True:
-            now = await self.progress()
+            now = await self.progress(silence)
             if last is None or now.heartbeat < last.heartbeat:
                 return now
             left = last.heartbeat + period_s - now.heartbeat

@@ -164,6 +164,30 @@ def test_a_dead_network_is_noticed_within_the_deadline_of_a_read(on_site: Run) -
     on_site(scenario)
 
 
+def test_a_dead_network_is_noticed_within_a_period_at_the_plants_speed(
+    root: Path, home: Path
+) -> None:
+    """At speed 10 a period of 5 s is 0.5 s of wall time."""
+
+    async def scenario() -> float:
+        async with (
+            running_site(root, home, speed=10.0) as site,
+            proxy_to(site.endpoint) as (proxy, endpoint),
+        ):
+            link = site.link(endpoint=endpoint)
+            await link.connect()
+            progress = await link.next_cycle(await link.next_cycle(None, 5.0), 5.0)
+            proxy.forwarding.clear()
+            began = time.monotonic()
+            with pytest.raises(LinkLost):
+                await link.next_cycle(progress, 5.0)
+            took = time.monotonic() - began
+            await link.drop()
+            return took
+
+    assert asyncio.run(scenario()) <= 1.0
+
+
 def test_a_cut_connection_is_lost_at_once_and_a_fresh_one_works(on_site: Run) -> None:
     async def scenario(site: Site) -> None:
         async with proxy_to(site.endpoint) as (proxy, endpoint):

@@ -3,6 +3,9 @@
 import asyncio
 import itertools
 import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from tests.e2e.conftest import Shop, close_the_loop, until
 from tests.helpers.proxy import proxy_to
 from tools.cli import app
 from tools.configuration import load_line
+from tools.processes import start_plant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("two-processes")]
 
@@ -284,11 +288,18 @@ def test_an_operator_asks_for_modes_on_the_command_line(shop: Shop, tmp_path: Pa
         assert shop.password("operator") not in text.read_text("utf-8")
 
 
+def test_a_port_in_use_is_bad_input(shop: Shop) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        child = start_plant(shop.run, shop.line, "--scenario", shop.calm, "--port", port)
+        assert child.process.wait(30.0) == 2
+    assert "address already in use" in child.last_words()
+
+
 def test_a_child_does_not_outlive_its_parent(shop: Shop) -> None:
     """The plant stops by itself when the process that started it is gone."""
-    import subprocess
-    import sys
-
     script = (
         "import sys, os; from pathlib import Path; from tools.processes import start_plant;"
         "from tools.rundir import RunDir; run = RunDir(Path(sys.argv[1]));"

@@ -76,7 +76,11 @@ def control(
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
-    asyncio.run(serve(lambda stop: _run(order, console, stop)))
+    try:
+        asyncio.run(serve(lambda stop: _run(order, console, stop)))
+    except OSError as error:
+        console.print(str(error), style="bold red", markup=False)
+        raise typer.Exit(BAD_INPUT) from error
 
 
 def _order(

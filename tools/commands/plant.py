@@ -42,6 +42,7 @@ class _Order:
     port: int
     seed: int
     minutes: float | None
+    hold_at: int | None
 
 
 def plant(
@@ -57,6 +58,10 @@ def plant(
     seed: Annotated[int, typer.Option(help="Of the noise and of what the twin ignores.")] = 1,
     minutes: Annotated[
         float | None, typer.Option(help="Length of the shift that events refer to.", min=1.0)
+    ] = None,
+    hold_at: Annotated[
+        int | None,
+        typer.Option(help="In lock-step, wait for people at this plant second.", min=0),
     ] = None,
     run: Annotated[
         Path | None,
@@ -76,6 +81,7 @@ def plant(
             port=port,
             seed=seed,
             minutes=minutes,
+            hold_at=hold_at,
         )
         order.run.keep(files)
         order.run.log_to("plant")
@@ -83,7 +89,11 @@ def plant(
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
-    asyncio.run(serve(lambda stop: _run(order, made, console, stop)))
+    try:
+        asyncio.run(serve(lambda stop: _run(order, made, console, stop)))
+    except OSError as error:
+        console.print(str(error), style="bold red", markup=False)
+        raise typer.Exit(BAD_INPUT) from error
 
 
 def _plant(order: _Order) -> Plant:
@@ -110,6 +120,7 @@ async def _run(order: _Order, made: Plant, console: Console, stop: asyncio.Event
         port=order.port,
         speed=order.speed,
         control_period_s=order.line.line.plc.control_period_s,
+        hold_at=order.hold_at,
     )
     security = server_security(parties["plant"], order.run.secrets, config, clock)
     server = PlantServer(made, settings, security, clock)
