@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from asyncua import ua
+from asyncua import Node, ua
 
 from hil.address_space import AddressSpace
 from hil.clock import LOCKSTEP, Pace
 from hil.hardening import Caller, HardenedServer, ServerSecurity, caller
+from hil.hold import HOLD_AT, HOLDING_AT, Hold
 from hil.wire import numeric_id, payload_of, status, variant_type
 from plant_models.signals import (
     APC,
@@ -89,12 +90,16 @@ class PlantPort(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """Where to listen and how time passes; ``speed`` 0 is lock-step."""
+    """Where to listen and how time passes; ``speed`` 0 is lock-step.
+
+    ``hold_at`` is the plant second at which lock-step first waits for people (`hil.hold`).
+    """
 
     host: str = "127.0.0.1"
     port: int = 4840
     speed: float = 1.0
     control_period_s: int = 5
+    hold_at: int | None = None
 
 
 class PlantServer:
@@ -108,6 +113,9 @@ class PlantServer:
         self._space: AddressSpace | None = None
         self._beat = asyncio.Event()
         self._heartbeat: Payload = None
+        self._values: Mapping[str, Value] = {}
+        self._hold = Hold(settings.hold_at)
+        self._holding_node: Node | None = None
         plant.speed = settings.speed
         lockstep = settings.speed == LOCKSTEP
         self.pace = None if lockstep else Pace(settings.speed, clock.monotonic())
@@ -129,6 +137,7 @@ class PlantServer:
         self._space = AddressSpace(self._server, self._plant.table, index)
         await self._space.build()
         await self._add_methods()
+        await self._add_hold()
         self._server.on_write(self._write)
         self._server.on_release(self._plant.release_session)
         await self._publish()
@@ -149,7 +158,9 @@ class PlantServer:
                 await self._wait(self._beat, stop, None)
                 if self._beat.is_set():
                     self._beat.clear()
-                    await self._advance(self._settings.control_period_s)
+                    await self._people(stop)
+                    if not stop.is_set():
+                        await self._advance(self._settings.control_period_s)
                 continue
             due = self.pace.due(self._clock.monotonic())
             if due:
@@ -169,6 +180,14 @@ class PlantServer:
             for wait in waits:
                 wait.cancel()
 
+    async def _people(self, stop: asyncio.Event) -> None:
+        """Give people their turn if the plant is to be held here."""
+        second = self._values[PLC.HB].value
+        if isinstance(second, int) and self._hold.due(second):
+            await self._holding(second)
+            await self._hold.wait(second, stop)
+            await self._holding(-1)
+
     async def _advance(self, seconds: int) -> None:
         self._plant.advance(seconds)
         await self._publish()
@@ -176,7 +195,8 @@ class PlantServer:
     async def _publish(self) -> None:
         if self._space is None:
             raise RuntimeError("the server has not been started")
-        await self._space.publish(self._plant.values())
+        self._values = self._plant.values()
+        await self._space.publish(self._values)
 
     # Writes
 
@@ -255,6 +275,31 @@ class PlantServer:
             operator,
         )
 
+    async def _add_hold(self) -> None:
+        """What is the simulator's alone, apart from the line: where lock-step waits for people."""
+        if self._space is None:
+            raise RuntimeError("build the address space first")
+        above, _, name = HOLDING_AT.rpartition("/")
+        line = self._server.get_node(self._space.node_id("Line"))
+        index = line.nodeid.NamespaceIndex
+        simulator = await line.add_object(
+            self._space.node_id(above), ua.QualifiedName(above.rpartition("/")[2], index)
+        )
+        self._holding_node = await simulator.add_variable(
+            self._space.node_id(HOLDING_AT), ua.QualifiedName(name, index), _whole(-1)
+        )
+
+        def hold_at(_: Caller, second: int) -> str:
+            self._hold.move(second)
+            return "done"
+
+        await self._add(HOLD_AT, hold_at, {"second": ua.VariantType.Int64}, (_ROLE_OPERATOR,))
+
+    async def _holding(self, second: int) -> None:
+        """Show where the plant is held; -1 is nowhere."""
+        if self._holding_node is not None:
+            await self._holding_node.write_value(_whole(second))
+
     async def _add(
         self,
         path: str,
@@ -282,6 +327,10 @@ class PlantServer:
             [_argument("result", ua.VariantType.String)],
         )
         self._server.allow_call(node.nodeid, roles)
+
+
+def _whole(number: int) -> ua.Variant:
+    return ua.Variant(number, ua.VariantType.Int64)
 
 
 def _argument(name: str, kind: ua.VariantType) -> Any:

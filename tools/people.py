@@ -11,6 +11,7 @@ from typing import Any
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
+from hil.hold import HOLD_AT, HOLDING_AT
 from plant_models.signals import CONTROLLER_URI, PLANT_URI, PLC
 from tools.pki import Party
 
@@ -95,6 +96,15 @@ class PlantDesk(Desk):
         """Start, hold, restart, stop, abort or clear: ``done``, or why not."""
         (answer,) = await self.call(PLC.LINE_COMMAND, _text(command), _text(reason))
         return str(answer)
+
+    async def hold_at(self, second: int) -> None:
+        """In lock-step: let the simulated plant go on and wait at plant second ``second``."""
+        await self.call(HOLD_AT, ua.Variant(second, ua.VariantType.Int64))
+
+    async def held_at(self) -> int:
+        """Plant second at which lock-step waits, -1 while it does not."""
+        (second,) = await self.read([HOLDING_AT])
+        return int(second)
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ def cycle_note(record: CycleRecord, start_time: float) -> CycleNote:
     estimate = record.estimate
     return CycleNote(
         time=record.time - start_time,
-        wall_ms=sum(record.wall_ms.values()),
+        wall_ms=record.wall_ms.get("total", sum(record.wall_ms.values())),
         quality={} if estimate is None else estimate.quality,
     )
 

@@ -1,0 +1,1 @@
+"""``twinline demo``: plant and controller as two processes, a scripted shift, a table, a report."""

@@ -1,0 +1,59 @@
+"""What happens when in the scripted shift, on the grid of control cycles.
+
+A request that is made while the plant is held at a plant second is heard by the cycle one period
+later. The order of events is the same for every controller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hil.config import KillPlant, ScenarioConfig, ThroughputChange
+from tools.shift_score import closing_second
+
+__all__ = ["Script", "shift_script"]
+
+_COME_BACK_S = 60
+_ASK_AGAIN_S = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Plant seconds at which people act; ``None`` where the scenario has no such event.
+
+    ``closed`` is the first cycle in closed loop, ``throughput_percent`` the change ordered at
+    ``throughput``. After the kill at ``kill`` the operator comes back after ``come_back_s`` and
+    asks for CLOSED_LOOP every ``ask_again_s`` until it is granted.
+    """
+
+    period: int
+    running: int
+    closed: int
+    throughput: int | None
+    throughput_percent: float
+    kill: int | None
+    end: int
+    come_back_s: int = _COME_BACK_S
+    ask_again_s: int = _ASK_AGAIN_S
+
+
+def shift_script(scenario: ScenarioConfig, minutes: float, period: int) -> Script:
+    """Times of a shift of ``minutes`` after start-up, for a control period [s]."""
+
+    def grid(second: float) -> int:
+        return -int(-second // period) * period
+
+    events = scenario.schedule(minutes)
+    orders = [s for s in events if isinstance(s.event, ThroughputChange)]
+    kills = [s.second for s in events if isinstance(s.event, KillPlant)]
+    order = orders[0] if orders else None
+    change = order.event if order is not None else None
+    return Script(
+        period=period,
+        running=grid(60.0 * scenario.start_up_minutes),
+        closed=closing_second(scenario, minutes, period),
+        throughput=grid(order.second) if order is not None else None,
+        throughput_percent=(change.change_percent if isinstance(change, ThroughputChange) else 0.0),
+        kill=grid(kills[0]) if kills else None,
+        end=scenario.total_seconds(minutes) // period * period,
+    )
