@@ -269,20 +269,23 @@ class OptimisationConfig(StrictModel):
 
 
 class PidConfig(StrictModel):
-    """Conventional trims (algorithm pid); tuned on seeds 11-15, rules in `controller.baselines`.
+    """Conventional control (algorithm pid); rules in `controller.baselines`.
 
-    ``weight_gain`` and ``strength_gain`` are the shares of a sample's deviation that are believed;
-    a lot marker restarts both filters from ``lot_arrives_s`` until ``lot_settled_s`` after it.
+    ``weight_gain`` and ``strength_gain`` are the least shares of a sample's deviation that are
+    believed; a lot marker restarts both filters from ``lot_arrives_s`` until ``lot_settled_s``
+    after it. ``level_s`` and ``balance_s`` are the times of the level loop and of the chute's
+    balance, ``surplus_gain_per_s`` and ``surplus_leak_s`` belong to the ratio on totals.
+    ``nir_trim_s`` turns the NIR from an alarm into a trim with that integral time.
     """
 
-    weight_gain: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    strength_gain: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    weight_gain: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    strength_gain: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
     lot_arrives_s: NonNegative = 90.0
     lot_settled_s: NonNegative = 420.0
     level_s: Positive = 300.0
-    balance_s: Positive = 300.0
+    balance_s: Positive = 120.0
     balance_limit_percent: Positive = 5.0
-    surplus_gain_per_s: NonNegative = 0.012
+    surplus_gain_per_s: NonNegative = 0.03
     surplus_leak_s: Positive = 200.0
     refill_feed_forward: NonNegative = 1.0
     nir_filter_s: Positive = 120.0
