@@ -26,7 +26,7 @@ from plant_models.signals import RefillPhase
 __all__ = ["FeederEstimate", "FeederFilter", "FeederForecast"]
 
 _GATE = 5.0  # standard deviations beyond which a weight is not believed at once
-_PATIENCE = 3  # cycles after which a shifted weight is taken as the new zero
+_PATIENCE = 2  # cycles in a row after which it is believed, as powder that did or did not flow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,21 +151,19 @@ class FeederFilter:
     def _correct(self, before: FeederEstimate, e: FeederEstimate, weight: float) -> FeederEstimate:
         surprise = weight - e.content
         variance = e.p_ww + self._weight_var
-        if abs(surprise) > _GATE * sqrt(variance):
-            if e.doubts + 1 < _PATIENCE:
-                return replace(e, doubts=e.doubts + 1)
-            return replace(e, content=weight, p_ww=self._weight_var, p_ws=0.0, doubts=0)
+        doubtful = abs(surprise) > _GATE * sqrt(variance)
+        if doubtful and e.doubts + 1 < _PATIENCE:
+            return replace(e, doubts=e.doubts + 1)
         gain_w, gain_s = e.p_ww / variance, e.p_ws / variance
-        content = e.content + gain_w * surprise
-        out = (before.content - content) / self._period
+        content = weight if doubtful else e.content + gain_w * surprise
         return replace(
             e,
             content=content,
-            deviation=min(max(e.deviation + gain_s * surprise, -0.5), 0.5),
-            p_ww=(1.0 - gain_w) * e.p_ww,
-            p_ws=(1.0 - gain_w) * e.p_ws,
-            p_ss=max(e.p_ss - gain_s * e.p_ws, 1e-10),
-            flow=max(out, 0.0) if before.doubts == 0 else e.flow,
+            deviation=min(max(e.deviation + (0.0 if doubtful else gain_s * surprise), -0.5), 0.5),
+            p_ww=self._weight_var if doubtful else (1.0 - gain_w) * e.p_ww,
+            p_ws=0.0 if doubtful else (1.0 - gain_w) * e.p_ws,
+            p_ss=e.p_ss if doubtful else max(e.p_ss - gain_s * e.p_ws, 1e-10),
+            flow=max((before.content - content) / self._period, 0.0),
             flow_sd=sqrt(2.0 * self._weight_var) / self._period,
             doubts=0,
         )
