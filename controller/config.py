@@ -320,6 +320,14 @@ class ControllerConfig(StrictModel):
     pid: PidConfig = PidConfig()
 
     @model_validator(mode="after")
+    def _algorithm_in_structure(self) -> Self:
+        if self.algorithm == "pid" and self.structure != "CASCADE":
+            raise ValueError(
+                f"structure: the algorithm pid works in CASCADE only, not in {self.structure}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _critical_in_structure(self) -> Self:
         loops = {"CASCADE": "Line/Press/FillDepth", "REMOTE": "Line/Press/MainForceSP"}
         loop = loops[self.structure]

@@ -164,7 +164,7 @@ class PidBrain:
         if validated.line_state not in _OBSERVED:
             hold = replace(state, time=validated.time, surplus=0.0)
             return Step(state=hold, estimate=None, forecast=None, plan=None, taken=taken)
-        state = self._observe(state, validated)
+        state = self._observe(state, validated, targets)
         moves = self._press(state, validated, targets)
         moves |= self._throughput(state, validated, targets, moves)
         moves |= self._ratio(state, validated, targets, moves[MV.TOTAL_FEED])
@@ -183,7 +183,7 @@ class PidBrain:
 
     # what the loops see
 
-    def _observe(self, state: PidState, v: Validated) -> PidState:
+    def _observe(self, state: PidState, v: Validated, targets: Targets) -> PidState:
         c = self._config
         dt = self._period if state.time is None else max(v.time - state.time, 0.0)
         dt = min(dt, 3.0 * self._period)
@@ -218,7 +218,7 @@ class PidBrain:
             trim=trim,
             flows=flows,
             surplus=advance_surplus(
-                state.surplus, flows, self._api, self._recipe[self._api], dt, c.surplus_leak_s
+                state.surplus, flows, self._api, self._share(state, targets), dt, c.surplus_leak_s
             ),
             balance=advance_balance(
                 balance,
@@ -298,23 +298,27 @@ class PidBrain:
         feed = consumption + (self._content - state.balance.content) / self._config.level_s  # (K6)
         api = state.flows[self._api]
         if api.volumetric:  # the filler makes up for what the API screw feeds too much
-            share = self._recipe[self._api] * targets.set_points[CV.POTENCY]
             work_off = self._config.surplus_gain_per_s * state.surplus
-            feed = (api.expected + work_off) / share
+            feed = (api.expected + work_off) / self._share(state, targets)
         return {MV.TURRET_SPEED: turret, MV.TOTAL_FEED: self._move(v, MV.TOTAL_FEED, feed)}
 
     def _ratio(
         self, state: PidState, v: Validated, targets: Targets, feed: float
     ) -> dict[str, float]:
         """API ratio that works the surplus off, more of it while the filler overfeeds (K2)."""
-        share = self._recipe[self._api] * targets.set_points[CV.POTENCY]
+        share = self._share(state, targets)
         expected = feed
         if state.flows[self._filler].volumetric:
             rest = sum(f.expected for i, f in enumerate(state.flows) if i != self._api)
             expected = rest / (1.0 - share)
         work_off = self._config.surplus_gain_per_s * state.surplus
-        wanted = (share * expected - work_off) / feed * (1.0 + state.nir_trim)
+        wanted = (share * expected - work_off) / feed
         return {MV.API_RATIO: self._move(v, MV.API_RATIO, wanted)}
+
+    def _share(self, state: PidState, targets: Targets) -> float:
+        """API's share of the feed that the potency asks for, as the NIR trims it [-]."""
+        wanted = self._recipe[self._api] * targets.set_points[CV.POTENCY]
+        return wanted * (1.0 + state.nir_trim)
 
     def _nir_trimmed(
         self, state: PidState, v: Validated, targets: Targets, time: float

@@ -1,5 +1,6 @@
 """A short shift in process: who closes the loop when, what is scored, and that it repeats."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 
 from controller.algorithms import make_brain
+from controller.baselines.pid import PidBrain
 from controller.data import CV, Mode
 from hil.config import ScenarioConfig
 from plant_models.line import KG_H, ResolvedLine
 from plant_models.signal_list import signal_table
 from plant_models.signals import MV
 from tools.configuration import load_controller, load_line, load_scenario
-from tools.harness import ShiftResult, run_shift
+from tools.harness import ShiftResult, product_targets, run_shift
 from tools.shift_score import closing_second, set_point_series, truth_log
 
 MINUTES = 10.0
@@ -32,7 +34,11 @@ def scenario(root: Path) -> ScenarioConfig:
 
 
 def _run(
-    root: Path, line: ResolvedLine, scenario: ScenarioConfig, name: str, **how: Any
+    root: Path,
+    line: ResolvedLine,
+    scenario: ScenarioConfig,
+    name: str,
+    **how: Any,
 ) -> ShiftResult:
     config = load_controller(root / f"configs/controllers/{name}.yaml")
     return run_shift(
@@ -161,3 +167,27 @@ def test_a_loop_closed_at_another_line_rate_starts_from_there(
     assert at_closing.validated is not None
     assert at_closing.validated.actual[MV.TOTAL_FEED] == pytest.approx(15.0 * KG_H)
     assert run.scores["bump_at_closing"] <= 0.25
+
+
+@pytest.mark.parametrize(("trim", "follows"), [(None, False), (600.0, True)])
+def test_the_nir_raises_an_alarm_and_moves_the_ratio_only_where_it_is_chosen(
+    root: Path, line: ResolvedLine, pid: ShiftResult, trim: float | None, follows: bool
+) -> None:
+    """A NIR that reads 10 % too much for ten minutes."""
+    config = load_controller(root / "configs/controllers/pid.yaml").pid
+    brain = PidBrain(line, config.model_copy(update={"nir_trim_s": trim}), 5.0)
+    seen = pid.records[-1].validated
+    assert seen is not None
+    tag = "Line/FeedFrame/Potency/PV"
+    high = {**seen.measurements, tag: replace(seen.measurements[tag], value=1.10, weight=1.0)}
+    state, ratios, alarms = brain.initial(), [], []
+    for cycle in range(120):
+        now = replace(seen, time=seen.time + 5.0 * cycle, samples=(), measurements=high)
+        step = brain.step(state, now, Mode.CLOSED_LOOP, product_targets(line), 1.0)
+        assert step.plan is not None
+        state = step.state
+        ratios.append(float(step.plan.moves[MV.API_RATIO][0]))
+        alarms.append(step.plan.solver_verdicts)
+    assert alarms[0] == ()
+    assert alarms[-1][0].startswith("alarm: NIR potency +9")
+    assert (ratios[-1] < ratios[0] - 5e-4) is follows
