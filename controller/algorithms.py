@@ -9,8 +9,11 @@ from controller.baselines.pid import PidBrain
 from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.nmpc import NmpcBrain
+from controller.optimisation.fallback import lazy_reference
+from controller.twin.core import ControlTwin
 from plant_models.line import ResolvedLine
 from plant_models.signals import SignalTable
+from plant_models.variables import Structure
 
 __all__ = ["make_brain"]
 
@@ -33,4 +36,6 @@ def make_brain(
         return PidBrain(line, config.pid, config.period_s)
     if config.algorithm == "plc":
         return PlcBrain()
-    return NmpcBrain(line, table, config, cache)
+    twin = ControlTwin(line, Structure(config.structure), step=float(config.period_s))
+    reference = lazy_reference(twin, config.optimisation.reference_steps)
+    return NmpcBrain(line, table, config, cache, reference)

@@ -1,11 +1,14 @@
 """The solver chain: fast, reference within the deadline, last plan shifted, hold.
 
-Each rung is tried only when the one before failed, and the plan says which one made it. After
-repeated failures the warm start is dropped, so that a bad trajectory does not breed the next one.
+Each rung is tried only when the one before failed, and the plan says which one made it. An error
+raised by a solver is a failure like any other: it becomes a verdict, and the log has its trace.
+After repeated failures the warm start is dropped, so that a bad trajectory does not breed the
+next one.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +20,10 @@ from controller.optimisation.fast import FastSolver, Solution
 from controller.optimisation.problem import OcpProblem
 
 __all__ = ["ChainState", "Outcome", "Reference", "SolverChain"]
+
+_log = logging.getLogger(__name__)
+_SETTLED = ("no descent", "converged")  # nothing better was found than the guess
+_NO_HURRY_S = 3600.0  # a replay takes its time [s]
 
 # A robust solver: problem, guess, seconds left -> solution.
 Reference = Callable[[OcpProblem, Array, float], Solution]
@@ -66,20 +73,17 @@ class SolverChain:
         if forced is None or forced.reached_by is ReachedBy.FAST:
             steps = self.config.steps if forced is None else forced.optimiser_steps
             deadline = None if forced is not None else began + 0.5 * deadline_s
-            found = self.fast.solve(problem, guess, steps, deadline)
-            verdicts.append(f"fast: {found.verdict}")
-            if found.ok and found.steps > 0:
+            found = _attempt(
+                "fast", lambda: self.fast.solve(problem, guess, steps, deadline), verdicts
+            )
+            settled = forced is not None or (found and found.verdict in _SETTLED)
+            if found is not None and (found.steps > 0 or settled):
                 return _outcome(found, ReachedBy.FAST, verdicts)
-            if found.ok and found.verdict in ("no descent", "converged"):
-                return _outcome(found, ReachedBy.FAST, verdicts)
-        failures = state.failures + 1
-        if self.reference is not None and (
-            forced is None or forced.reached_by is ReachedBy.REFERENCE
-        ):
-            left = deadline_s - (time.perf_counter() - began) if forced is None else 3600.0
-            found = self.reference(problem, guess, left)
-            verdicts.append(f"reference: {found.verdict}")
-            if found.ok:
+        failures, reference = state.failures + 1, self.reference
+        if reference is not None and (forced is None or forced.reached_by is ReachedBy.REFERENCE):
+            left = deadline_s - (time.perf_counter() - began) if forced is None else _NO_HURRY_S
+            found = _attempt("reference", lambda: reference(problem, guess, left), verdicts)
+            if found is not None:
                 return _outcome(found, ReachedBy.REFERENCE, verdicts, failures)
         age = state.age + 1
         shift = forced is None or forced.reached_by is ReachedBy.SHIFTED
@@ -99,6 +103,18 @@ class SolverChain:
         return Outcome(
             ChainState(None, failures, age), hold, ReachedBy.HOLD, 0, tuple(verdicts), float("inf")
         )
+
+
+def _attempt(rung: str, solve: Callable[[], Solution], verdicts: list[str]) -> Solution | None:
+    """What ``solve`` found, if it is any good; ``verdicts`` grows by what was said about it."""
+    try:
+        found = solve()
+    except Exception as error:  # whatever it is, the next rung must have its turn
+        _log.exception("the %s solver broke down", rung)
+        verdicts.append(f"{rung}: {type(error).__name__}: {error}")
+        return None
+    verdicts.append(f"{rung}: {found.verdict}")
+    return found if found.ok else None
 
 
 def _outcome(found: Solution, by: ReachedBy, verdicts: list[str], failures: int = 0) -> Outcome:

@@ -45,6 +45,12 @@ class Solution:
     verdict: str
     ok: bool
 
+    @classmethod
+    def failed(cls, problem: OcpProblem, guess: Array, verdict: str, steps: int = 0) -> Solution:
+        """No solution, and why."""
+        nothing = np.full((len(OUTPUTS), problem.grid.stages), np.nan)
+        return cls(problem.feasible(guess), nothing, float("inf"), steps, verdict, False)
+
 
 class FastSolver:
     """Solver for one twin and one grid; not for use by several threads at once."""

@@ -104,9 +104,8 @@ class OcpProblem:
     weights: Weights
 
     def hold(self) -> Array:
-        """Node values that keep the set points in use, inside the limits."""
-        clipped = np.clip(self.previous, self.lo, self.hi)
-        return np.tile(clipped, (len(self.grid.nodes), 1))
+        """Node values that keep the set points in use, or bring them into range at their rates."""
+        return self.feasible(np.tile(self.previous, (len(self.grid.nodes), 1)))
 
     def feasible(self, moves: Array) -> Array:
         """``moves`` (nodes, nu) brought inside range and rate, from the first node on."""
