@@ -154,6 +154,9 @@ class FeederFilter:
         doubtful = abs(surprise) > _GATE * sqrt(variance)
         if doubtful and e.doubts + 1 < _PATIENCE:
             return replace(e, doubts=e.doubts + 1)
+        if doubtful and abs(surprise) > (e.doubts + 1) * e.flow * self._period:
+            # more than would be missing had nothing flowed: the cell's zero, not powder
+            return replace(e, content=weight, p_ww=self._weight_var, p_ws=0.0, doubts=0)
         gain_w, gain_s = e.p_ww / variance, e.p_ws / variance
         content = weight if doubtful else e.content + gain_w * surprise
         return replace(
