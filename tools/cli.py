@@ -8,9 +8,11 @@ import typer
 from tools.commands.benchmark import benchmark
 from tools.commands.check import check
 from tools.commands.control import control
+from tools.commands.demo import demo
 from tools.commands.mode import mode
 from tools.commands.plant import plant
 from tools.commands.replay import replay_run
+from tools.commands.report import report
 
 app = typer.Typer(
     name="twinline",
@@ -39,8 +41,10 @@ def main(
     """Digital twin and model predictive control of a continuous tablet line."""
 
 
+app.command()(demo)
 app.command()(check)
 app.command("replay")(replay_run)
+app.command()(report)
 app.command()(benchmark)
 app.command()(plant)
 app.command()(control)

@@ -124,18 +124,20 @@ class Operator:
         self, desk: ControllerDesk, mode: Mode, reason: str, go_on_at: int
     ) -> tuple[bool, str]:
         """Ask for a mode."""
+        asked_at = self.second
         answer = await self.ask(lambda: desk.request_mode(mode.value, reason), go_on_at)
-        self._status.note(f"{mode.value} asked for: {answer[1]}")
+        self._status.note(f"{mode.value} asked for: {answer[1]}", asked_at)
         return answer
 
     async def order_throughput(
         self, desk: ControllerDesk, kg_h: float, reason: str, go_on_at: int
     ) -> None:
         """Give the controller another throughput."""
+        asked_at = self.second
         accepted, text = await self.ask(
             lambda: desk.request_target(CV.THROUGHPUT.value, kg_h, reason), go_on_at
         )
-        self._status.note(f"throughput {kg_h:g} kg/h ordered: {text}")
+        self._status.note(f"throughput {kg_h:g} kg/h ordered: {text}", asked_at)
         if not accepted:
             raise RuntimeError(f"the controller refused a throughput of {kg_h:g} kg/h: {text}")
 

@@ -61,18 +61,14 @@ class ShiftRun:
 
     Attributes
     ----------
-    wall_s : float
-        Wall time from the first cycle to the last [s], kill and restart included.
     closed_at : int or None
         Plant second at which the loop was first closed.
     """
 
     order: RunOrder
     status: Status
-    wall_s: float = 0.0
     closed_at: int | None = None
     _children: dict[str, Child] = field(default_factory=dict)
-    _began: float = 0.0
 
     async def run(self) -> None:
         """Run it. Raises what went wrong, after everything has been stopped."""
@@ -113,7 +109,7 @@ class ShiftRun:
         async with self._at_controller() as desk:
             async with self._at_plant() as operator:
                 await operator.wait_until(0)
-                self._began = time.monotonic()
+                status.began = time.monotonic()
                 status.phase = Phase.RUNNING
                 await self._first_part(operator, desk)
                 if script.kill is None:
@@ -197,7 +193,7 @@ class ShiftRun:
 
     async def _finish(self, operator: Operator) -> None:
         await operator.wait_until(self.order.script.end)
-        self.wall_s = time.monotonic() - self._began
+        self.status.ended = time.monotonic()
         self.status.phase = Phase.FINISHED
 
     # Processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,24 +24,38 @@ class Phase(StrEnum):
 class Status:
     """State of one run.
 
-    ``values`` are readings in plant units by short name, ``None`` where nothing is known;
-    ``factor`` is plant time over wall time since the start.
+    ``values`` are readings in plant units by short name, ``None`` where nothing is known; ``began``
+    and ``ended`` are monotonic seconds.
     """
 
     controller: str
     total: int
     phase: Phase = Phase.WAITING
     second: int = 0
-    factor: float = 0.0
+    began: float | None = None
+    ended: float | None = None
     mode: str = ""
     line_state: str = ""
     values: dict[str, float | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str = ""
 
-    def note(self, text: str) -> None:
-        """Something happened."""
-        self.notes.append(f"{clock(self.second)} {self.controller}: {text}")
+    @property
+    def wall_s(self) -> float:
+        """Wall time since the first cycle, up to the last [s]."""
+        if self.began is None:
+            return 0.0
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def factor(self) -> float:
+        """Plant time over wall time."""
+        return self.second / self.wall_s if self.wall_s > 0.0 else 0.0
+
+    def note(self, text: str, second: int | None = None) -> None:
+        """Something happened, now or at plant second ``second``."""
+        when = clock(self.second if second is None else second)
+        self.notes.append(f"{when} {self.controller}: {text}")
 
 
 def clock(second: float) -> str:
