@@ -72,7 +72,7 @@ class NmpcBrain:
         self.estimator = LineEstimator(resolved, structure, config.estimation, period, cache)
         self.factory = ProblemFactory(resolved, structure, config.optimisation, table, period)
         self.fast = FastSolver(self.estimator.twin, self.factory.grid, cache)
-        self._chain = SolverChain(self.fast, reference, config.optimisation)
+        self.chain = SolverChain(self.fast, reference, config.optimisation)
 
     @property
     def name(self) -> str:
@@ -108,7 +108,7 @@ class NmpcBrain:
         problem = self.factory.build(self.estimator, inner, validated, targets)
         if mode is not Mode.CLOSED_LOOP:
             state = replace(state, chain=replace(state.chain, age=0))
-        outcome = self._chain.solve(problem, state.chain, deadline_s, forced)
+        outcome = self.chain.solve(problem, state.chain, deadline_s, forced)
         verdicts = outcome.verdicts if forced is None else forced.solver_verdicts
         plan = Plan(
             time=validated.time,

@@ -31,6 +31,7 @@ from controller.twin.core import MOVES, OUTPUTS, ControlTwin
 __all__ = ["FastSolver", "Solution"]
 
 _NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
+_NOT_FINITE = -99  # exit flag of a QP that was not worth a start
 _EVERY = 4  # stages between the rows of a zone
 
 
@@ -85,6 +86,8 @@ class FastSolver:
         if not np.all(np.isfinite(out.y)):
             return Solution(moves, out.y.copy(), np.inf, 0, "prediction is not finite", False)
         cost, taken, verdict = objective(problem, out.y, moves), 0, "step limit"
+        if not np.isfinite(cost):
+            return Solution(moves, out.y.copy(), cost, 0, "objective is not finite", False)
         for _ in range(steps):
             if deadline is not None and time.perf_counter() > deadline:
                 verdict = "deadline"
@@ -160,6 +163,8 @@ class FastSolver:
         step, offset = self._move_rows(problem, moves)
         hessian += step.T @ step
         gradient += step.T @ offset
+        if not np.all(np.isfinite(hessian)) or not np.all(np.isfinite(jac)):
+            return np.full(moves.shape, np.nan), _NOT_FINITE
         soft = self._zone_rows(problem, out, jac[:, count:] * unit)
         return self._qp(problem, moves, hessian, gradient, soft, unit)
 
@@ -175,17 +180,22 @@ class FastSolver:
     def _zone_rows(
         self, problem: OcpProblem, out: RolloutResult, jac: Array
     ) -> list[tuple[Array, Array]]:
-        """Per zone side near its limit: rows and right sides of ``row du <= rhs + slack``."""
+        """Per zone side near its limit: rows and right sides of ``row du <= rhs + slack``.
+
+        Rows are taken every few stages and where the plan comes closest to the limit, which is
+        what the slack is paid for.
+        """
         sides = []
-        chosen = np.arange(_EVERY - 1, self.grid.stages, _EVERY)
+        regular = np.arange(self.grid.stages) % _EVERY == _EVERY - 1
         for i, zone in enumerate(problem.zones):
-            y = out.y[OUTPUTS.index(zone.output), chosen] / zone.scale
-            g = jac[chosen, i] / zone.scale
+            y = out.y[OUTPUTS.index(zone.output)] / zone.scale
             for sign, limit in ((1.0, zone.hi), (-1.0, -zone.lo)):
                 room = limit / zone.scale - sign * y
-                if float(np.min(room)) < _NEAR:
-                    near = room < _NEAR + 0.5
-                    sides.append((sign * g[near], room[near]))
+                closest = int(np.argmin(room))
+                if room[closest] < _NEAR:
+                    rows = regular & (room < _NEAR + 0.5)
+                    rows[closest] = True
+                    sides.append((sign / zone.scale * jac[rows, i], room[rows]))
         return sides
 
     def _qp(

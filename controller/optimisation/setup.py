@@ -27,7 +27,11 @@ def moved_tags(structure: Structure) -> tuple[str, ...]:
 
 
 class ProblemFactory:
-    """Builds problems for one line, structure and tuning."""
+    """Builds problems for one line, structure and tuning.
+
+    What is the same in all of them is public: ``tags``, ``grid``, ``lo``, ``hi`` and ``rate`` of
+    the moves (SI, the rate per stage), ``zones``, ``weights``.
+    """
 
     def __init__(
         self,
@@ -40,12 +44,12 @@ class ProblemFactory:
         self.tags = moved_tags(structure)
         self.grid = Grid(config.stages, config.nodes, period)
         specs = [table.mv(tag) for tag in self.tags]
-        self._lo, self._hi = _si(specs, "lo"), _si(specs, "hi")
-        self._rate = _si(specs, "rate") * period
+        self.lo, self.hi = _si(specs, "lo"), _si(specs, "hi")
+        self.rate = _si(specs, "rate") * period
         self._level = resolved.line.chute.nominal_level_percent / 100.0
-        self._zones = _zones(resolved, config)
+        self.zones = _zones(resolved, config)
         flow = resolved.product.throughput_kg_h / 3600.0
-        self._weights = Weights(
+        self.weights = Weights(
             np.array(
                 [
                     config.potency_scale_percent / 100.0,
@@ -76,12 +80,12 @@ class ProblemFactory:
             p=p,
             known=self._known(estimator, state, seen),
             previous=previous,
-            lo=np.where(free, self._lo, previous),
-            hi=np.where(free, self._hi, previous),
-            rate=self._rate,
+            lo=np.where(free, self.lo, previous),
+            hi=np.where(free, self.hi, previous),
+            rate=self.rate,
             references=self._references(targets.set_points),
-            zones=self._zones,
-            weights=self._weights,
+            zones=self.zones,
+            weights=self.weights,
         )
 
     def _references(self, set_points: Mapping[str, float]) -> Array:
