@@ -20,6 +20,8 @@ from controller.twin.compiled import Rollout, RolloutResult
 
 __all__ = ["advance", "predict"]
 
+_JUMP = 3.0  # standard deviations of a block's walk beyond which its step is a jump
+
 
 def advance(
     problem: MheProblem,
@@ -53,13 +55,7 @@ def advance(
     cov = transition @ arrival.cov @ transition.T
     cov += np.outer(by_inflow, by_inflow) * (t.inflow / problem.twin.step) ** 2
     off, cov = _take_in(problem, out, window, solution, off, cov)
-    second = min(1, window.size - 1)  # the step is the one that leads into this sample
-    following = solution.p[:count, second]
-    walk = t.walk[:count] ** 2 * 0.5 * (window.boost[0] + window.boost[second])
-    heavy = (t.dof_walk * walk + (following - p0[:count]) ** 2) / (t.dof_walk + 1.0)
-    walk = np.where(walk > 0.0, np.maximum(walk, heavy), 0.0)
-    walk[PLAY] += window.moved[second] ** 2
-    cov[np.arange(nf, nf + count), np.arange(nf, nf + count)] += walk
+    cov[np.arange(nf, nf + count), np.arange(nf, nf + count)] += _walk(problem, window, solution.p)
     x = out.x[:, 0].copy()
     x[free] += off[:nf]
     p = np.append(np.clip(p0[:count] + off[nf:], t.lo[:count], t.hi[:count]), 0.0)
@@ -86,6 +82,29 @@ def _take_in(
     keep = np.eye(off.size) - gain @ h
     surprise = window.values[used, 0] - pick @ out.y[:, 0] - h @ off
     return off + gain @ surprise, keep @ cov @ keep.T + (gain * noise) @ gain.T
+
+
+def _walk(problem: MheProblem, window: Window, p: Array) -> Array:
+    """Variances of the parameters' steps from the first sample into the second.
+
+    A step that the window found between its first two blocks, too large for a walk, is a jump on
+    its way out of the window: its place among the blocks' samples is not known, so that it widens
+    every sample's step while it is there, by the law of the window's own heavy-tailed loss.
+    """
+    t, count = problem.tuning, len(p) - 1
+    second = min(1, window.size - 1)
+    variance = t.walk[:count] ** 2
+    walk = variance * 0.5 * (window.boost[0] + window.boost[second])
+    changes = np.flatnonzero(np.any(p[:count, 1:] != p[:count, :-1], axis=0)) + 1
+    if changes.size:
+        start, end = changes[0], changes[1] if changes.size > 1 else window.size
+        block = variance * 0.5 * (np.sum(window.boost[:start]) + np.sum(window.boost[start:end]))
+        jump = (p[:count, start] - p[:count, 0]) ** 2
+        jump[PLAY] = 0.0
+        found = (variance > 0.0) & (jump > _JUMP**2 * block)
+        walk += np.where(found, (jump - block) / (t.dof_walk + 1.0), 0.0)
+    walk[PLAY] += window.moved[second] ** 2
+    return np.asarray(walk)
 
 
 def predict(

@@ -82,6 +82,7 @@ class LineEstimator:
         self.feeders = tuple(FeederFilter(f, period) for f in resolved.line.feeders)
         self._api = resolved.feeder_index("api")
         self._filler = resolved.feeder_index("filler")
+        self._lubricants = [i for i, f in enumerate(resolved.line.feeders) if f.role == "lubricant"]
         self._delay = round(resolved.line.instruments.potency_delay_s / period)
 
     def initial(self) -> EstimatorState:
@@ -112,8 +113,12 @@ class LineEstimator:
         if state.arrival is None:
             first = self._first_arrival(inputs, values, weights)
             state = replace(state, arrival=first, began=seen.time)
-        state = self._append(state, seen, inputs, values, weights)
-        return self._solve(state, steps)
+        solved = self._solve(self._append(state, seen, inputs, values, weights), steps)
+        if solved is not None:
+            return solved
+        # The sample is left out: what the window knew still holds.
+        s = state.solution
+        return replace(state, solution=None if s is None else replace(s, finite=False))
 
     def estimate(self, state: EstimatorState, time: float) -> Estimate | None:
         """What the state says about the line and the tablets being made; None before it began."""
@@ -203,6 +208,7 @@ class LineEstimator:
         flows = [e.flow for e in state.feeders]
         total = sum(flows)
         api = flows[self._api] / total if total > 1e-5 else 0.1
+        lubricant = sum(flows[i] for i in self._lubricants)
         blender = reading(seen, f"{MV.BLENDER_SPEED}/FBK")
         if self.problem.cascade:
             set_point = seen.actual[MV.MAIN_FORCE]
@@ -221,6 +227,7 @@ class LineEstimator:
                 press,
                 seen.actual[MV.THICKNESS],
                 turret,
+                lubricant / total if total > 1e-5 else 0.0,
             ]
         )
 
@@ -282,8 +289,9 @@ class LineEstimator:
             )
         window = state.window.append(seen.time, inputs, values, weights, boost, moved)
         nir = seen.measurements.get(POTENCY)
-        if nir is not None and nir.weight > 0.0 and window.size > self._delay:
-            window = window.place(window.size - 1 - self._delay, "potency", nir.value, nir.weight)
+        spectrum = reading(seen, POTENCY)
+        if nir is not None and spectrum is not None and window.size > self._delay:
+            window = window.place(window.size - 1 - self._delay, "potency", spectrum, nir.weight)
         for sample in seen.samples:
             window = place_sample(
                 window,
@@ -300,10 +308,11 @@ class LineEstimator:
             misfit=misfit,
         )
 
-    def _solve(self, state: EstimatorState, steps: int) -> EstimatorState:
+    def _solve(self, state: EstimatorState, steps: int) -> EstimatorState | None:
+        """The window estimated, moved on if it is full; None if the arithmetic broke down."""
         window, arrival, last = state.window, state.arrival, state.solution
         if arrival is None:
-            return state
+            return None
         if last is None:
             p = np.repeat(arrival.p[:, None], window.size, axis=1)
             x0 = arrival.x
@@ -315,7 +324,5 @@ class LineEstimator:
                 x0, p, window = last.x[:, 0].copy(), p[:, 1:], window.drop_first()
         solution = solve(self.problem, window, arrival, x0, p, steps)
         if not solution.finite:
-            keep = state.solution
-            solution = replace(keep, finite=False) if keep is not None else solution
-            return replace(state, solution=solution)
+            return None
         return replace(state, window=window, arrival=arrival, solution=solution)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from math import log
+from math import isfinite, log
+from typing import TypeGuard
 
 import numpy as np
 
-from controller.data import Array, LabSample, Validated
+from controller.data import Array, LabSample, Measurement, Validated
 from controller.estimation.window import MEASURED, PRE_TO_MAIN, STRENGTH_EXPONENT, Window
 from plant_models.quality import tensile_strength_from_breaking_force
 from plant_models.signals import MV
@@ -21,7 +22,11 @@ MAIN, PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
 def reading(seen: Validated, tag: str) -> float | None:
     """Value [SI] of a measurement that may be used, else None."""
     item = seen.measurements.get(tag)
-    return item.value if item is not None and item.weight > 0.0 else None
+    return item.value if _usable(item) else None
+
+
+def _usable(item: Measurement | None) -> TypeGuard[Measurement]:
+    return item is not None and item.weight > 0.0 and isfinite(item.value)
 
 
 def measured(seen: Validated, inputs: Array, cascade: bool) -> tuple[Array, Array]:
@@ -33,12 +38,12 @@ def measured(seen: Validated, inputs: Array, cascade: bool) -> tuple[Array, Arra
         weights[MEASURED.index(column)] = weight
 
     m = seen.measurements
-    if LEVEL in m:
-        put("level", m[LEVEL].value, m[LEVEL].weight)
-    main, pre = m.get(MAIN), m.get(PRE)
-    if main is not None and main.weight > 0.0:
+    level, main, pre = m.get(LEVEL), m.get(MAIN), m.get(PRE)
+    if _usable(level):
+        put("level", level.value, level.weight)
+    if _usable(main) and main.value > 0.0:
         force = log(main.value)
-        if pre is not None and pre.weight > 0.0 and pre.value > 0.0:
+        if _usable(pre) and pre.value > 0.0:
             put("pre_to_main", log(pre.value) - PRE_TO_MAIN * force, pre.weight)
         fill = reading(seen, f"{MV.FILL_DEPTH}/FBK")
         if not cascade:
