@@ -90,7 +90,7 @@ async def _lines(console: Console, statuses: Sequence[Status]) -> None:
     def tell_notes() -> None:
         for i, s in enumerate(statuses):
             for note in s.notes[told[i] :]:
-                console.print(note, markup=False)
+                console.print(note, markup=False, soft_wrap=True)
             told[i] = len(s.notes)
 
     waited = 0.0
@@ -103,7 +103,7 @@ async def _lines(console: Console, statuses: Sequence[Status]) -> None:
                 waited = 0.0
                 for s in statuses:
                     if s.phase not in (Phase.WAITING, Phase.FINISHED, Phase.FAILED):
-                        console.print(_line(s), markup=False)
+                        console.print(_line(s), markup=False, soft_wrap=True)
     finally:
         tell_notes()
 

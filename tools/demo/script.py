@@ -13,6 +13,7 @@ from tools.shift_score import closing_second
 
 __all__ = ["Script", "shift_script"]
 
+_NOTICE_S = 15
 _COME_BACK_S = 60
 _ASK_AGAIN_S = 15
 
@@ -22,8 +23,8 @@ class Script:
     """Plant seconds at which people act; ``None`` where the scenario has no such event.
 
     ``closed`` is the first cycle in closed loop, ``throughput_percent`` the change ordered at
-    ``throughput``. After the kill at ``kill`` the operator comes back after ``come_back_s`` and
-    asks for CLOSED_LOOP every ``ask_again_s`` until it is granted.
+    ``throughput``. After the kill at ``kill`` the operator asks for ADVISORY after ``notice_s``
+    and for CLOSED_LOOP from ``come_back_s`` on, every ``ask_again_s`` until it is granted.
     """
 
     period: int
@@ -33,6 +34,7 @@ class Script:
     throughput_percent: float
     kill: int | None
     end: int
+    notice_s: int = _NOTICE_S
     come_back_s: int = _COME_BACK_S
     ask_again_s: int = _ASK_AGAIN_S
 

@@ -171,6 +171,7 @@ class ShiftRun:
         if self.order.controller == "plc":
             return
         script = self.order.script
+        await operator.wait_until(min(since + script.notice_s, script.end))
         back = min(since + script.come_back_s, script.end)
         accepted, text = await operator.ask_mode(desk, Mode.ADVISORY, "plant is back", back)
         if not accepted:

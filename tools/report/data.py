@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,9 @@ QUALITY: dict[str, str] = {
     "ejection_force": "N",
 }
 # Estimated disturbances that are shown, with the factor to what is plotted.
-DISTURBANCES: dict[str, float] = {"potency_bias": 100.0, "lot_scale": 100.0, "lot_volume": 100.0}
+DISTURBANCES: dict[str, float] = dict.fromkeys(
+    ("potency_bias", "compliance", "lot_scale", "lot_volume"), 100.0
+)
 _READINGS = ("Line/FeedFrame/Potency/PV", "Line/Press/MainForce/PV", "Line/Chute/Level/PV")
 _TEXTS = (PLC.LINE_STATE, PLC.MODE_ACT, PLC.DIVERTER)
 
@@ -218,5 +221,14 @@ def _events(rows: Sequence[Mapping[str, Any]], start: float, last: float) -> Ite
                 time=row["time"] - start,
                 who=str(row["who"]),
                 kind=str(row["kind"]),
-                text=str(row["text"]),
+                text=_target_in_unit(str(row["text"])),
             )
+
+
+def _target_in_unit(text: str) -> str:
+    """A target's text with its plant unit; the record keeps SI."""
+    found = re.match(r"(\w+) = (\S+) ", text)
+    if found is None or found[1] not in CV_UNITS:
+        return text
+    unit = CV_UNITS[found[1]]
+    return f"{found[1]} = {from_si(float(found[2]), unit):.4g} {unit} {text[found.end() :]}"

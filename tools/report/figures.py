@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from plant_models.signal_list import signal_table
 from plant_models.signals import MV, PLC
 from plant_models.units import from_si
 from tools.report.data import RunData
-from tools.report.svg import Band, Bars, Chart, Dots, Limit, Line, Mark, Strip
+from tools.report.strips import Strip
+from tools.report.svg import Band, Bars, Chart, Dots, Limit, Line, Mark
 from tools.scoring import out_of_specification, specification, trailing_mean
 from tools.shift_score import set_point_series, truth_log
 
@@ -93,7 +94,7 @@ class Figures:
     @property
     def marks(self) -> list[Mark]:
         """What the scenario does to the line."""
-        found = []
+        found: list[Mark] = []
         for s in self.scenario.schedule(self.minutes):
             text = {
                 LotChange: "new filler lot",
@@ -103,7 +104,7 @@ class Figures:
                 KillPlant: "plant killed",
             }.get(type(s.event))
             if text is not None:
-                found.append(Mark(x=s.second / 60.0, text=text))
+                found.append(Mark(x=s.second / 60.0, text=text, number=len(found) + 1))
         return found
 
     def _chart(
@@ -192,7 +193,6 @@ class Figures:
             charts.append(
                 self._chart(name, unit, lines, bounds, self._fit(lines, [zone.lo, zone.hi]))
             )
-        charts.append(self.tablets())
         return charts
 
     def tablets(self) -> Chart:
@@ -208,14 +208,19 @@ class Figures:
                 Line(
                     name=run.controller,
                     x=t.time / 60.0,
-                    y=count.astype(np.float64),
+                    y=np.log10(1.0 + count),
+                    step=True,
                     css=run.controller,
                 )
             )
-        top = max(float(item.y[-1]) for item in lines)
-        return self._chart(
-            "Tablets out of specification, accumulated", "tablets", lines, y=(0.0, 1.08 * top + 1.0)
+        top = max(1.0, *(float(item.y[-1]) for item in lines))
+        chart = self._chart(
+            "Tablets out of specification, accumulated",
+            "tablets, logarithmic",
+            lines,
+            y=(0.0, 1.05 * top),
         )
+        return replace(chart, counts=True)
 
     def estimates(self, run: RunData) -> list[Chart]:
         """Estimate with its 95 % band against the truth of the tablets made in the cycle."""
@@ -265,7 +270,11 @@ class Figures:
         nir = Nir(self.line, truth.instruments, mismatch, Noise(self.seed), events)
         seconds = np.arange(0, int(60.0 * self.span[1]) + 1, 5)
         known = np.array([100.0 * nir.bias(int(s)) for s in seconds])
-        charts = [self._estimated("NIR bias", "% of label", run, "potency_bias", seconds, known)]
+        compliance = np.full(seconds.shape, 100.0 * math.log(mismatch.compliance))
+        charts = [
+            self._estimated("NIR bias", "% of label", run, "potency_bias", seconds, known),
+            self._estimated("Machine compliance", "100 ln", run, "compliance", seconds, compliance),
+        ]
         for s in events:
             if not isinstance(s.event, LotChange):
                 continue
@@ -300,7 +309,7 @@ class Figures:
         minutes = run.time / 60.0
         items: list[Line | Band | Dots | Bars] = [
             Band(name="95 %", x=minutes, lo=mean - half, hi=mean + half, css="ci"),
-            Line(name="truth", x=seconds / 60.0, y=known, css="truth", step=True),
+            Line(name="truth", x=seconds / 60.0, y=known, css="truth"),
             Line(name="estimate", x=minutes, y=mean, css="nmpc"),
         ]
         lines = [item for item in items if isinstance(item, Line)]

@@ -15,8 +15,9 @@ from hil.config import ScenarioConfig
 from plant_models.line import ResolvedLine
 from tools.report.data import RunData
 from tools.report.figures import Figures
-from tools.report.results import goals, rows, shown, value_at
-from tools.report.svg import Chart, render, strips
+from tools.report.results import Row, glance, goals, rows, shown, value_at
+from tools.report.strips import strips
+from tools.report.svg import Chart, render
 from tools.report.theme import SCRIPT, STYLE
 
 __all__ = ["Facts", "report_page", "write_report"]
@@ -75,14 +76,16 @@ def report_page(
     estimates = figures.estimates(first)
     parts = [
         _header(line, scenario, facts, runs),
+        _key(runs),
         '<div class="two">',
-        f'<section><h2>Results</h2><div class="panel">{_results(scores)}</div></section>',
+        f'<section><h2>Results</h2><div class="panel">{_table(scores, [("", glance())])}</div>'
+        f'<div class="panel below">{render(figures.tablets())}</div></section>',
         f'<section><h2>Goals of this shift</h2><div class="panel">{_goals(scores)}</div></section>',
         "</div>",
         "<h2>Controlled variables and zones<small>truth, moving mean over 60 s; "
         "grey ground: before the counted window</small></h2>",
-        _key(runs),
         _charts(figures.controlled()),
+        _marks(figures),
     ]
     if estimates:
         parts += [
@@ -99,9 +102,10 @@ def report_page(
         "</small></h2>",
         f'<div class="panel">{strips(figures.states(), figures.span, figures.marks)}'
         f"{_state_key()}</div>",
-        _marks(figures),
         "<h2>Events and alarms</h2>",
         f'<div class="panel">{_events(runs)}</div>',
+        "<h2>All figures</h2>",
+        f'<div class="panel">{_table(scores, rows())}</div>',
         f"<h2>Words</h2>{_glossary()}",
     ]
     title = f"twinline: shift of {facts.minutes:g} min, seed {facts.seed}"
@@ -129,7 +133,7 @@ def _header(
     items = [
         ("software", f"twinline {version('twinline')}"),
         ("scenario, seed", f"{scenario.name}, {facts.seed}"),
-        ("plant time begins", f"{began:%Y-%m-%d %H:%M:%S} UTC"),
+        ("plant time begins", f"{began:%Y-%m-%d %H:%M} UTC"),
         ("counted from", f"{facts.closed / 60.0:.1f} min"),
         ("wall time, all runs", f"{facts.wall_s:.0f} s"),
         ("cycles on record", f"{sum(r.time.size for r in runs):,}"),
@@ -151,10 +155,12 @@ def _header(
     )
 
 
-def _results(scores: Mapping[str, Mapping[str, Any]]) -> str:
+def _table(
+    scores: Mapping[str, Mapping[str, Any]], groups: Sequence[tuple[str, Sequence[Row]]]
+) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in scores)
     body: list[str] = []
-    for title, group in rows():
+    for title, group in groups:
         lines = []
         for row in group:
             cells = [shown(value_at(run, row.key), row.digits) for run in scores.values()]
@@ -165,10 +171,10 @@ def _results(scores: Mapping[str, Mapping[str, Any]]) -> str:
                 + "".join(f"<td>{cell}</td>" for cell in cells)
                 + "</tr>"
             )
-        if lines:
+        if lines and title:
             span = 2 + len(scores)
             body.append(f'<tr class="group"><td colspan="{span}">{escape(title)}</td></tr>')
-            body += lines
+        body += lines
     return (
         f'<table><thead><tr><th>figure</th><th class="unit-cell">unit</th>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
@@ -187,7 +193,8 @@ def _goals(scores: Mapping[str, Mapping[str, Any]]) -> str:
     if not lines:
         return "<p>The goals are those of the optimising controller, which did not run.</p>"
     return (
-        "<table><thead><tr><th>goal</th><th>reached</th><th>wanted</th><th></th></tr></thead>"
+        '<table class="short"><thead><tr>'
+        "<th>goal</th><th>reached</th><th>wanted</th><th></th></tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"
     )
 
@@ -234,8 +241,8 @@ def _state_key() -> str:
 
 
 def _marks(figures: Figures) -> str:
-    found = "; ".join(f"{m.x:.1f} min {escape(m.text)}" for m in figures.marks)
-    return f'<p class="glossary">Dotted lines: {found}.</p>'
+    found = "; ".join(f"{m.number} {escape(m.text)} at {m.x:.1f} min" for m in figures.marks)
+    return f'<p class="glossary">Dotted lines, in minutes of plant time: {found}.</p>'
 
 
 def _events(runs: Sequence[RunData]) -> str:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Band", "Bars", "Chart", "Dots", "Limit", "Line", "Mark", "Strip", "render", "strips"]
+__all__ = ["Band", "Bars", "Chart", "Dots", "Limit", "Line", "Mark", "render", "thin", "ticks"]
 
 Array = NDArray[np.float64]
-WIDTH, HEIGHT = 560, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 24, 22
+WIDTH, HEIGHT = 560, 196
+LEFT, RIGHT, TOP, BOTTOM = 52, 18, 30, 22
 _MOST_POINTS = 700
-_STRIP_H, _STRIP_GAP, _STRIP_LEFT = 15, 5, 118
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +65,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A vertical line through all charts: something happened."""
+    """A vertical line through all charts: something happened; ``number`` stands above it."""
 
     x: float
     text: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,10 @@ class Bars:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart; ``y`` fixes the range of the ordinate, else the data do."""
+    """One chart; ``y`` fixes the range of the ordinate, else the data do.
+
+    ``counts`` means that the values are ``log10(1 + n)`` of counts and are labelled by these.
+    """
 
     title: str
     unit: str
@@ -93,18 +96,9 @@ class Chart:
     limits: Sequence[Limit] = ()
     marks: Sequence[Mark] = ()
     y: tuple[float, float] | None = None
-    x_title: str = "plant time, min"
+    x_title: str = "min"
     shaded_to: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strip:
-    """A row of states: ``texts`` from ``x`` on, each with the style that ``css`` gives it."""
-
-    name: str
-    x: Array
-    texts: Sequence[str]
-    css: dict[str, str] = field(default_factory=dict)
+    counts: bool = False
 
 
 def ticks(lo: float, hi: float, most: int = 5) -> list[float]:
@@ -241,25 +235,33 @@ def _bars(f: _Frame, item: Bars) -> str:
 
 
 def _label(value: float, step: float) -> str:
-    digits = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0.0 else 0
-    if digits and abs(round(step * 10**digits) - step * 10**digits) > 1e-6:
+    digits = 0
+    while digits < 6 and abs(round(step, digits) - step) > 1e-9 * step:
         digits += 1
     return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def _rows(f: _Frame, chart: Chart) -> list[tuple[float, str]]:
+    """Where the ordinate is labelled, and how."""
+    if chart.counts:
+        decades = range(1, 1 + max(1, math.ceil(f.y[1])))
+        return [(0.0, "0"), *((math.log10(1 + 10**d), f"{10**d:,}") for d in decades)]
+    values = ticks(*f.y, most=4)
+    step = values[1] - values[0] if len(values) > 1 else 1.0
+    return [(value, _label(value, step)) for value in values]
 
 
 def _axes(f: _Frame, chart: Chart) -> str:
     out: list[str] = []
     bottom = HEIGHT - BOTTOM
-    rows = ticks(*f.y, most=4)
-    step = rows[1] - rows[0] if len(rows) > 1 else 1.0
-    for value in rows:
+    for value, text in _rows(f, chart):
+        if value > f.y[1]:
+            continue
         y = f.py(value)
         out.append(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         )
-        out.append(
-            f'<text class="tick end" x="{LEFT - 5}" y="{y + 3.5:.1f}">{_label(value, step)}</text>'
-        )
+        out.append(f'<text class="tick end" x="{LEFT - 5}" y="{y + 3.5:.1f}">{text}</text>')
     columns = ticks(*f.x, most=8)
     across = columns[1] - columns[0] if len(columns) > 1 else 1.0
     for value in columns:
@@ -285,7 +287,8 @@ def render(chart: Chart) -> str:
     out = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(chart.title)}, {escape(chart.unit)}" '
-        f'data-x="{f.x[0]:g},{f.x[1]:g}" data-y="{f.y[0]:.6g},{f.y[1]:.6g}">',
+        f'data-x="{f.x[0]:g},{f.x[1]:g}" data-y="{f.y[0]:.6g},{f.y[1]:.6g}" '
+        f'data-counts="{int(chart.counts)}">',
         f'<clipPath id="{clip}"><rect x="{LEFT}" y="{TOP}" width="{inner_w}" height="{inner_h}"/>'
         "</clipPath>",
         f'<rect class="field" x="{LEFT}" y="{TOP}" width="{inner_w}" height="{inner_h}"/>',
@@ -302,6 +305,7 @@ def render(chart: Chart) -> str:
             out.append(
                 f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}">'
                 f"<title>{escape(mark.text)}</title></line>"
+                f'<text class="number mid" x="{x:.1f}" y="{TOP - 2}">{mark.number or ""}</text>'
             )
     out.append(f'<g clip-path="url(#{clip})">')
     for item in chart.items:
@@ -320,69 +324,13 @@ def render(chart: Chart) -> str:
             out.append(
                 f'<line class="{limit.css}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" '
                 f'y2="{y:.1f}"/>'
-                f'<text class="note end" x="{WIDTH - RIGHT - 3}" y="{y - 3:.1f}">'
+                f'<text class="note" x="{LEFT + 4}" y="{y - 3:.1f}">'
                 f"{escape(limit.text)}</text>"
             )
     out.append(
         f'<text class="title" x="2" y="13">{escape(chart.title)}'
         f'<tspan class="unit" dx="6">{escape(chart.unit)}</tspan></text>'
-        f'<text class="tick end" x="{WIDTH - RIGHT}" y="13">{escape(chart.x_title)}</text></svg>'
+        f'<text class="tick end" x="{WIDTH - 1}" y="{HEIGHT - 1}">{escape(chart.x_title)}</text>'
+        "</svg>"
     )
     return "".join(out)
-
-
-def strips(rows: Sequence[Strip], x: tuple[float, float], marks: Sequence[Mark] = ()) -> str:
-    """Rows of states over time, in one wide ``svg`` element."""
-    wide = 2 * WIDTH
-    height = len(rows) * (_STRIP_H + _STRIP_GAP) + BOTTOM + 4
-
-    def px(value: float) -> float:
-        return _STRIP_LEFT + (value - x[0]) / (x[1] - x[0]) * (wide - _STRIP_LEFT - RIGHT)
-
-    out = [f'<svg class="strips" viewBox="0 0 {wide} {height}" role="img" aria-label="states">']
-    for i, row in enumerate(rows):
-        y = i * (_STRIP_H + _STRIP_GAP) + 2
-        out.append(
-            f'<text class="tick end" x="{_STRIP_LEFT - 8}" y="{y + 11}">{escape(row.name)}</text>'
-        )
-        for first, last, text in _spans(row, x[1]):
-            left, right = px(max(first, x[0])), px(min(last, x[1]))
-            if right <= left or last <= x[0]:
-                continue
-            css = row.css.get(text, "")
-            if not css:
-                continue
-            out.append(
-                f'<rect class="state {css}" x="{left:.1f}" y="{y}" width="{right - left:.1f}" '
-                f'height="{_STRIP_H}"><title>{escape(text)}: {first:.1f} to {last:.1f} min</title>'
-                "</rect>"
-            )
-            if right - left > 6.2 * len(text) + 8:
-                out.append(
-                    f'<text class="state-text {css}-text" x="{left + 4:.1f}" y="{y + 11}">'
-                    f"{escape(text)}</text>"
-                )
-    bottom = height - BOTTOM
-    for mark in marks:
-        if x[0] <= mark.x <= x[1]:
-            at = px(mark.x)
-            out.append(
-                f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{bottom}">'
-                f"<title>{escape(mark.text)}</title></line>"
-            )
-    for value in ticks(*x, most=12):
-        out.append(f'<text class="tick mid" x="{px(value):.1f}" y="{bottom + 14}">{value:g}</text>')
-    out.append("</svg>")
-    return "".join(out)
-
-
-def _spans(row: Strip, end: float) -> list[tuple[float, float, str]]:
-    """Runs of equal texts: from, to, text."""
-    spans: list[tuple[float, float, str]] = []
-    for i, text in enumerate(row.texts):
-        until = float(row.x[i + 1]) if i + 1 < len(row.texts) else end
-        if spans and spans[-1][2] == text:
-            spans[-1] = (spans[-1][0], until, text)
-        else:
-            spans.append((float(row.x[i]), until, text))
-    return spans

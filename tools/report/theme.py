@@ -35,8 +35,10 @@ td{text-align:right;padding:2px 10px;border-bottom:1px solid var(--grid)}
 th:first-child,td:first-child,.unit-cell{text-align:left}
 .unit-cell,.who{color:var(--soft)}
 .group td{font-weight:600;padding-top:9px;border-bottom:1px solid var(--rule)}
+.short td:last-child{white-space:nowrap}
 .missed{color:var(--bad);font-weight:600}
-.two{display:grid;grid-template-columns:3fr 2fr;gap:14px;align-items:start}
+.below{margin-top:10px;padding:8px 8px 4px}
+.two{display:grid;grid-template-columns:1fr 1fr;gap:10px;align-items:start}
 @media(max-width:980px){.two{grid-template-columns:1fr}}
 .events td{text-align:left;vertical-align:top}
 .events .t{white-space:nowrap}
@@ -51,6 +53,7 @@ text{font-family:inherit;fill:var(--ink)}
 .title{font-size:12.5px;font-weight:600}
 .unit{font-weight:400;fill:var(--soft);font-size:11.5px}
 .tick,.note{font-size:10.5px;fill:var(--soft)}
+.number{font-size:9px;fill:var(--soft)}
 .end{text-anchor:end}.mid{text-anchor:middle}
 .field{fill:var(--field)}.before{fill:#eceef0}
 .grid-line,line.grid{stroke:var(--grid);stroke-width:1}
@@ -82,7 +85,7 @@ stroke-dasharray:none}
 # Lines are read back from their paths: no number is in the page twice.
 SCRIPT = """
 (function(){
-const L=52,R=550,T=24,B=168,NS='http://www.w3.org/2000/svg';
+const L=52,R=542,T=30,B=174,NS='http://www.w3.org/2000/svg';
 const charts=[...document.querySelectorAll('svg.chart')].map(function(svg){
   const x=svg.dataset.x.split(',').map(Number),y=svg.dataset.y.split(',').map(Number);
   const lines=[...svg.querySelectorAll('path.line')].map(function(p){
@@ -93,7 +96,10 @@ const charts=[...document.querySelectorAll('svg.chart')].map(function(svg){
   const g=document.createElementNS(NS,'g');svg.appendChild(g);
   return{svg:svg,x:x,y:y,lines:lines,g:g};
 }).filter(function(c){return c.lines.length;});
-function value(c,py){return c.y[0]+(B-py)/(B-T)*(c.y[1]-c.y[0]);}
+function value(c,py){
+  const v=c.y[0]+(B-py)/(B-T)*(c.y[1]-c.y[0]);
+  return c.svg.dataset.counts==='1'?Math.pow(10,v)-1:v;
+}
 function show(px){
   charts.forEach(function(c){
     c.g.textContent='';
@@ -105,7 +111,8 @@ function show(px){
       c.g.appendChild(e);
     };
     add('line',{'class':'cross',x1:px,x2:px,y1:T,y2:B});
-    const span=c.y[1]-c.y[0],digits=Math.max(0,2-Math.floor(Math.log10(span)));
+    const span=c.svg.dataset.counts==='1'?100:c.y[1]-c.y[0];
+    const digits=Math.max(0,2-Math.floor(Math.log10(span)));
     const left=px<(L+R)/2;
     c.lines.forEach(function(l,i){
       let at=null;
