@@ -172,7 +172,8 @@ class EstimationConfig(StrictModel):
     Standard deviations are relative (logarithmic) unless the name carries a unit; ``walk`` is per
     sample. ``force_share`` is how far the force that is put into the twin follows the measured one
     away from its set point; ``jitter`` the relative scatter of a cycle's mean weight around what
-    the estimate can know, ``count_jitter`` that of its number of tablets.
+    the estimate can know, ``count_jitter`` that of its number of tablets. Nothing measures the
+    lubricant fraction but its feeder: ``lubricant_sd``.
     """
 
     window_samples: Annotated[int, Field(ge=12, le=600)] = 96
@@ -192,6 +193,7 @@ class EstimationConfig(StrictModel):
     inflow_sd_g: Positive = 0.4
     jitter: NonNegative = 0.0020
     count_jitter: NonNegative = 0.003
+    lubricant_sd: NonNegative = 0.01
     dof_measured: Positive = 4.0
     dof_walk: Positive = 3.0
     walk: tuple[tuple[str, Positive], ...] = (
@@ -250,7 +252,7 @@ class OptimisationConfig(StrictModel):
     strength_scale_percent: Positive = 1.5
     throughput_scale_percent: Positive = 1.0
     level_scale_percent: Positive = 15.0
-    move_costs: tuple[Positive, Positive, Positive, Positive, Positive] = (4.0, 4.0, 4.0, 4.0, 4.0)
+    move_costs: tuple[Positive, Positive, Positive, Positive, Positive] = (12.0, 8.0, 4.0, 5.0, 4.0)
     slack_linear: NonNegative = 1.0
     slack_quadratic: Positive = 10.0
     level_margin_percent: NonNegative = 3.0

@@ -56,6 +56,7 @@ def quality_now(
         "tablet_thickness": interval(y["thickness"], sd["thickness"]),
         "main_compression_force": interval(float(np.exp(y["log_main_force"])), 0.0),
         "ejection_force": interval(y["ejection_force"], sd["ejection_force"]),
+        "lubricant_fraction": interval(y["lubricant"], y["lubricant"] * config.lubricant_sd),
     }
 
 

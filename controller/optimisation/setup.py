@@ -47,7 +47,7 @@ class ProblemFactory:
         self.lo, self.hi = _si(specs, "lo"), _si(specs, "hi")
         self.rate = _si(specs, "rate") * period
         self._level = resolved.line.chute.nominal_level_percent / 100.0
-        self.zones = _zones(resolved, config)
+        self.zones = _zones(resolved, config, structure)
         flow = resolved.product.throughput_kg_h / 3600.0
         self.weights = Weights(
             np.array(
@@ -122,12 +122,19 @@ def _si(specs: list[MvSpec], name: str) -> Array:
     return np.array([to_si(getattr(s, name), s.unit) for s in specs])
 
 
-def _zones(resolved: ResolvedLine, config: OptimisationConfig) -> tuple[Zone, ...]:
+def _zones(
+    resolved: ResolvedLine, config: OptimisationConfig, structure: Structure
+) -> tuple[Zone, ...]:
     product, margin = resolved.product, config.level_margin_percent / 100.0
     level, thickness = product.level_zone_percent, product.thickness_zone_mm
-    return (
+    force, lubricant = product.main_force_zone_kn, product.lubricant_zone_percent
+    zones = (
         Zone("level", level.lo / 100.0 + margin, level.hi / 100.0 - margin, 0.1),
         Zone("thickness", thickness.lo * 1e-3, thickness.hi * 1e-3, 0.05e-3),
         Zone("log_pre_force", -1e3, log(product.pre_force_max_kn * 1e3), 0.1),
         Zone("ejection_force", -1e9, product.ejection_force_max_n, 30.0),
+        Zone("lubricant", lubricant.lo / 100.0, lubricant.hi / 100.0, 0.0005),
     )
+    if structure is Structure.CASCADE:  # there the force is moved, and this its hard range
+        return zones
+    return (*zones, Zone("log_main_force", log(force.lo * 1e3), log(force.hi * 1e3), 0.1))

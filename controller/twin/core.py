@@ -1,9 +1,10 @@
 """The control twin: powder path and press with the PLC's loops closed, plus disturbances.
 
-States are those of the powder path with three attributes: API fraction, share of the newest lot,
-lubrication extent. The press is algebraic: at 5 s its loops have settled. Disturbances and slow
-parameters are logarithms of factors (or fractions), 0 where nothing deviates; a lot's effect is a
-constant that acts with the share of that lot in the die, so that it arrives as the powder does.
+States are those of the powder path with four attributes: API fraction, share of the newest lot,
+lubrication extent, lubricant fraction. The press is algebraic: at 5 s its loops have settled.
+Disturbances and slow parameters are logarithms of factors (or fractions), 0 where nothing
+deviates; a lot's effect is a constant that acts with the share of that lot in the die, so that it
+arrives as the powder does.
 
 The equations are those of `plant_models`; only which of them are constant, estimated or given is
 decided here.
@@ -37,7 +38,7 @@ from plant_models.variables import Structure
 
 __all__ = ["INPUTS", "MOVES", "OUTPUTS", "PARAMETERS", "ControlTwin"]
 
-ATTRIBUTES = ("api", "lot", "extent")
+ATTRIBUTES = ("api", "lot", "extent", "lubricant")
 
 # Disturbances and slow parameters, in order.
 PARAMETERS = (
@@ -58,7 +59,7 @@ PARAMETERS = (
 
 # Known inputs of a stage, in order: feed [kg/s], its API fraction and share of the newest lot [-],
 # blender speed [rev/s], press set point (main force [N] or fill depth [m]), thickness setting [m],
-# turret speed [rev/s].
+# turret speed [rev/s], lubricant fraction of the feed [-].
 INPUTS = (
     "feed",
     "api",
@@ -67,6 +68,7 @@ INPUTS = (
     "press",
     "thickness",
     "turret_speed",
+    "lubricant",
 )
 
 # What the optimiser moves, in order; ``press`` as above.
@@ -85,6 +87,7 @@ OUTPUTS = (
     "thickness",  # of the tablet [m]
     "throughput",  # [kg/s]
     "ejection_force",  # [N]
+    "lubricant",  # fraction in the feed frame [-]
 )
 
 
@@ -140,6 +143,7 @@ class ControlTwin:
             "api": inp["api"] * (1.0 + par["potency_span"]),
             "lot": inp["lot"],
             "extent": 0.0,
+            "lubricant": inp["lubricant"],
         }
         rates = self.path.rates(
             x,
@@ -184,6 +188,7 @@ class ControlTwin:
             "thickness": compact.thickness,
             "throughput": powder_flow(parameters, inp["turret_speed"], compact.weight),
             "ejection_force": ejection_force(parameters, compact.pressure, extent),
+            "lubricant": self.path.at_press(x, "lubricant"),
         }
 
     def advance(self, x: Any, p: Any, v: Any) -> Any:
@@ -240,15 +245,16 @@ class ControlTwin:
         known[filler] = where(d[3 * filler] > 0.5, d[3 * filler + 1], maximum(total - others, 0.0))
         flows = [where(d[3 * i] > 0.5, f, f * (1.0 + d[3 * i + 2])) for i, f in enumerate(known)]
         feed = sum(flows)
-        api = flows[self.resolved.feeder_index("api")] / feed
+        by_role = {f.role: flow for f, flow in zip(feeders, flows, strict=True)}
         return [
             feed,
-            api,
+            by_role["api"] / feed,
             lot,
             blender_speed,
             move["press"],
             move["thickness"],
             move["turret_speed"],
+            by_role.get("lubricant", 0.0) / feed,
         ]
 
     def controlled_stage_function(self) -> Any:
@@ -269,7 +275,8 @@ class ControlTwin:
 
     def steady(self, feed: float, api: float, lot: float, blender_speed: float) -> np.ndarray:
         """Steady states at a feed [kg/s] of given API fraction and lot share."""
-        inlet = {"api": api, "lot": lot, "extent": 0.0}
+        lubricant = self.resolved.product.lubricant_percent / 100.0
+        inlet = {"api": api, "lot": lot, "extent": 0.0, "lubricant": lubricant}
         return np.array(self.path.steady(feed, inlet, blender_speed), dtype=float)
 
     def _specific_volume(self, par: dict[str, Expr], lot: Expr) -> Expr:
