@@ -17,9 +17,9 @@ from plant_models.feeder import feed_factor, refill_overfeed
 from plant_models.line import blender_parameters, feeder_parameters, nominal_flow, recipe_fractions
 from plant_models.signals import MV, LineState, PlcMode, RefillPhase
 from tests.controller.kit import LINE, PERIOD, START
-from tests.controller.twin_data import FILL_DEPTH, FORCE, THICKNESS, TURRET
+from tests.controller.twin_data import FILL_DEPTH, FORCE, THICKNESS, TURRET, stage_inputs
 
-__all__ = ["Feeder", "Line"]
+__all__ = ["LAB_DELAY", "LAB_EVERY", "NIR_DELAY", "Feeder", "Line"]
 
 NIR_DELAY, LAB_EVERY, LAB_DELAY = 2, 60, 24  # cycles
 _FILLER = LINE.feeder_index("filler")
@@ -79,7 +79,7 @@ class Line:
 
     ``p`` are the true parameters of the twin, changed by tests as they like; ``noisy`` switches all
     measurement noise. ``lot`` is the filler's lot, ``share`` the newest lot's share in the feed.
-    ``spoil`` maps tags to values that replace the instrument's, ``lost`` are tags that give none.
+    ``spoil`` maps tags to factors on what the instrument shows, ``lost`` are tags without any.
     """
 
     estimator: LineEstimator
@@ -137,9 +137,15 @@ class Line:
         flows = [f.flow for f in self.feeders]
         cascade = self.estimator.problem.cascade
         press = self.force if cascade else FILL_DEPTH
-        speed = blender_parameters(LINE).speed_0
-        api = flows[LINE.feeder_index("api")] / sum(flows)
-        v = np.array([sum(flows), api, self.share, speed, press, THICKNESS, self.turret])
+        share = {f.role: x / sum(flows) for f, x in zip(LINE.line.feeders, flows, strict=True)}
+        v = stage_inputs(
+            feed=sum(flows),
+            api=share["api"],
+            lot=self.share,
+            press=press,
+            turret_speed=self.turret,
+            lubricant=share["lubricant"],
+        )
         out = self.estimator.one_stage(self.x, self.p[:, None], v[:, None])
         self.x = out.x[:, 0].copy()
         self.truth = dict(zip(OUTPUTS, (float(y) for y in out.y[:, 0]), strict=True))
@@ -167,7 +173,8 @@ class Line:
             if len(self.spectra) > NIR_DELAY:
                 readings["Line/FeedFrame/Potency/PV"] = self.spectra[0]
             self._take_sample()
-        readings |= {tag: value for tag, value in self.spoil.items() if tag in readings}
+        for tag, factor in self.spoil.items():
+            readings[tag] = readings[tag] * factor
         measurements = {
             tag: Measurement(
                 value=value,

@@ -28,9 +28,9 @@ LONG, SHORT = 36, 12
 
 
 def _everything_free(problem: MheProblem, first: Arrival) -> tuple[MheProblem, Arrival]:
-    """All states free but the lot's (0 without a lot); extents uncertain by ``SMALL`` rev."""
+    """All states free that matter and are not 0; extents uncertain by ``SMALL`` revolutions."""
     names = problem.twin.state_names
-    free = np.array([i for i, n in enumerate(names) if ".lot" not in n])
+    free = np.array([i for i, n in enumerate(names) if ".lot" not in n and ".lubricant" not in n])
     place = [int(np.flatnonzero(free == i)[0]) for i in problem.free]
     place += range(free.size, free.size + COUNT)
     cov = np.diag(np.full(free.size + COUNT, SMALL**2))

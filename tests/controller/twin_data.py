@@ -13,7 +13,7 @@ from controller.data import Array
 from controller.estimation.estimator import LineEstimator
 from controller.estimation.mhe import Arrival, MheProblem
 from controller.estimation.window import MEASURED, Window, selection
-from controller.twin.core import PARAMETERS
+from controller.twin.core import INPUTS, PARAMETERS
 from plant_models.line import blender_parameters, nominal_flow
 from plant_models.variables import Structure
 from tests.controller.kit import LINE, controller_config
@@ -29,6 +29,7 @@ __all__ = [
     "gaussian",
     "nominal_inputs",
     "prior",
+    "stage_inputs",
 ]
 
 PERIOD = 5.0
@@ -39,9 +40,9 @@ FORCE, FILL_DEPTH, THICKNESS, TURRET = 7240.0, 8.29e-3, 3.084e-3, 46.3 / 60.0
 
 @lru_cache(maxsize=8)
 def estimator(
-    structure: Structure = Structure.CASCADE, window: int = 48, blocks: int = 11
+    structure: Structure = Structure.CASCADE, window: int = 96, blocks: int = 11
 ) -> LineEstimator:
-    """The configured estimator with another window; compiled once per process."""
+    """The configured estimator; compiled once per process."""
     config = controller_config().estimation.model_copy(
         update={"window_samples": window, "noise_blocks": blocks}
     )
@@ -68,12 +69,25 @@ def gaussian(problem: MheProblem, scale: float = 1.0, blocks: int | None = None)
     return replace(problem, tuning=tuning, blocks=problem.blocks if blocks is None else blocks)
 
 
+def stage_inputs(**changes: float) -> Array:
+    """Inputs of one stage at the reference point in CASCADE, but for ``changes``."""
+    named = {
+        "feed": nominal_flow(LINE),
+        "api": 0.10,
+        "lot": 0.0,
+        "blender_speed": blender_parameters(LINE).speed_0,
+        "press": FORCE,
+        "thickness": THICKNESS,
+        "turret_speed": TURRET,
+        "lubricant": 0.01,
+    }
+    return np.array([{**named, **changes}[name] for name in INPUTS])
+
+
 def nominal_inputs(structure: Structure, samples: int) -> Array:
     """Inputs ``(nv, samples)`` at the reference point."""
     press = FORCE if structure is Structure.CASCADE else FILL_DEPTH
-    speed = blender_parameters(LINE).speed_0
-    column = [nominal_flow(LINE), 0.10, 0.0, speed, press, THICKNESS, TURRET]
-    return np.repeat(np.array(column)[:, None], samples, axis=1)
+    return np.repeat(stage_inputs(press=press)[:, None], samples, axis=1)
 
 
 def prior(e: LineEstimator, scale: float = 1.0) -> Arrival:
@@ -142,5 +156,7 @@ class TwinLine:
                 weights[[at(name) for name in LAB]] = 0.0
             weights[[at(name) for name in self.blind]] = 0.0
             window = window.append(PERIOD * (k + 1), v[:, k], values, weights, 1.0, 0.0)
-            xs.append(x), ps.append(p.copy()), ys.append(y)
+            xs.append(x)
+            ps.append(p.copy())
+            ys.append(y)
         return Run(window, start, np.array(xs).T, np.array(ps).T, np.array(ys).T)
