@@ -34,8 +34,8 @@ class Script:
     throughput_percent: float
     kill: int | None
     end: int
-    notice_s: int = _NOTICE_S
-    come_back_s: int = _COME_BACK_S
+    notice_s: int
+    come_back_s: int
     ask_again_s: int = _ASK_AGAIN_S
 
 
@@ -50,12 +50,17 @@ def shift_script(scenario: ScenarioConfig, minutes: float, period: int) -> Scrip
     kills = [s.second for s in events if isinstance(s.event, KillPlant)]
     order = orders[0] if orders else None
     change = order.event if order is not None else None
+    kill = grid(kills[0]) if kills else None
+    end = scenario.total_seconds(minutes) // period * period
+    left = grid((end - kill) / 3.0) if kill is not None else 0
     return Script(
         period=period,
         running=grid(60.0 * scenario.start_up_minutes),
         closed=closing_second(scenario, minutes, period),
         throughput=grid(order.second) if order is not None else None,
         throughput_percent=(change.change_percent if isinstance(change, ThroughputChange) else 0.0),
-        kill=grid(kills[0]) if kills else None,
-        end=scenario.total_seconds(minutes) // period * period,
+        kill=kill,
+        end=end,
+        notice_s=min(_NOTICE_S, left),
+        come_back_s=min(_COME_BACK_S, left),
     )

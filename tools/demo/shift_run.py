@@ -182,7 +182,7 @@ class ShiftRun:
         self, operator: Operator, desk: ControllerDesk, reason: str, again_s: int
     ) -> None:
         """Ask for CLOSED_LOOP until it is granted."""
-        script, text = self.order.script, ""
+        script, text = self.order.script, "there was no time left"
         while operator.second + 2 * script.period <= script.end:
             go_on = operator.second + 2 * script.period
             accepted, text = await operator.ask_mode(desk, Mode.CLOSED_LOOP, reason, go_on)
