@@ -119,7 +119,7 @@ class _Session(InternalSession):
             self.iserver.register_external_session(self)
 
     def as_caller(self) -> Caller:
-        """Identity of this session for the code behind the server."""
+        """Identity of the caller for the code behind the server."""
         role = getattr(self.user, "plant_role", "")
         return Caller(self.session_id.to_string(), self.user.name or "", role)
 
