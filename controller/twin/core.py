@@ -40,6 +40,10 @@ __all__ = ["INPUTS", "MOVES", "OUTPUTS", "PARAMETERS", "ControlTwin"]
 
 ATTRIBUTES = ("api", "lot", "extent", "lubricant")
 
+# Chute level below which composition travels as at this level: there a step of 5 s would be
+# unstable, and a plan under which the chute runs empty must still have a finite prediction.
+_LEAST_LEVEL = 0.12
+
 # Disturbances and slow parameters, in order.
 PARAMETERS = (
     "specific_volume",  # ln of the specific bulk volume in the die
@@ -145,8 +149,9 @@ class ControlTwin:
             "extent": 0.0,
             "lubricant": inp["lubricant"],
         }
+        least = _LEAST_LEVEL * self.resolved.line.chute.capacity_kg
         rates = self.path.rates(
-            x,
+            [x[0], maximum(x[1], least), *x[2:]],
             inp["feed"] * (1.0 + par["feed_span"]),
             inlet,
             taken,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from controller.optimisation.problem import Zone, objective
 from controller.twin.core import MOVES, OUTPUTS, PARAMETERS
 from plant_models.variables import Structure
-from tests.controller.ocp_kit import MIDDLE, fast_of, held, problem
+from tests.controller.kit import LINE
+from tests.controller.ocp_kit import LONG, MIDDLE, fast_of, held, problem
 
 BOTH = (Structure.CASCADE, Structure.REMOTE)
 
@@ -169,3 +170,20 @@ def test_a_line_at_rest_on_its_set_points_is_left_alone() -> None:
     found = fast_of().solve(p, p.hold(), 5)
     moved = np.abs(found.moves - p.previous) / p.rate
     assert np.max(moved) < 0.5
+
+
+@pytest.mark.parametrize("level", [0.5, 0.15, 0.08])
+@pytest.mark.parametrize("mismatch", [-0.03, -0.2])
+def test_a_chute_that_would_run_empty_is_filled_again(level: float, mismatch: float) -> None:
+    """As it may be when the loop is closed: the first guess, to hold, empties it within minutes."""
+    p, fast = problem(None, LONG), fast_of(LONG)
+    x0 = p.x0.copy()
+    x0[1] = level * LINE.line.chute.capacity_kg
+    share = np.array([1.0 + mismatch, 1.0, 1.0, 1.0, 1.0])
+    p = replace(p, x0=x0, previous=p.previous * share)
+    row = OUTPUTS.index("level")
+    assert fast.predict(p, p.hold()).y[row, -1] < level
+    found = fast.solve(p, p.hold(), 2)
+    assert found.ok
+    assert found.outputs[row, -1] == pytest.approx(0.5, abs=0.1)
+    assert np.min(found.outputs[row]) > 0.5 * level
