@@ -191,7 +191,8 @@ def test_the_link_changes_nothing(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def interrupted(root: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def started(root: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
+    """A demo whose plant and controller run, and their process ids."""
     process = subprocess.Popen(
         _command("--headless", "--controller", "pid", "--run", tmp_path / "run"),
         cwd=root,
@@ -200,30 +201,50 @@ def interrupted(root: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     )
-    yield process
+    run, deadline = tmp_path / "run" / "pid", time.monotonic() + 120.0
+    while not (run / "controller.json").is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    names = ("plant", "controller")
+    yield process, {n: json.loads((run / f"{n}.json").read_text())["pid"] for n in names}
     process.kill()
     process.wait()
 
 
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def test_ctrl_c_ends_every_process_and_leaves_no_secret(
-    interrupted: subprocess.Popen[str], tmp_path: Path
+    started: tuple[subprocess.Popen[str], dict[str, int]], tmp_path: Path
 ) -> None:
-    run = tmp_path / "run" / "pid"
-    deadline = time.monotonic() + 120.0
-    while not (run / "controller.json").is_file():
-        assert time.monotonic() < deadline and interrupted.poll() is None
-        time.sleep(0.1)
-    pids = [json.loads((run / f"{n}.json").read_text())["pid"] for n in ("plant", "controller")]
+    process, pids = started
     key = next((tmp_path / "run" / "home").rglob("key.pem"))
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    interrupted.send_signal(signal.SIGINT)
-    output, _ = interrupted.communicate(timeout=60.0)
-    assert interrupted.returncode == 130, output
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60.0)
+    assert process.returncode == 130, output
+    assert all(_gone(pid) for pid in pids.values())
     assert not list((tmp_path / "run").rglob("*.pem"))
     assert not list((tmp_path / "run").rglob("*.password"))
+
+
+def test_a_run_that_fails_is_said_and_gives_exit_status_1(
+    started: tuple[subprocess.Popen[str], dict[str, int]], tmp_path: Path
+) -> None:
+    process, pids = started
+    os.kill(pids["controller"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=60.0)
+    assert process.returncode == 1, output
+    assert "controller ended with -9" in output
+    result = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
+    assert "controller ended" in result["failed"]["pid"]
+    assert "tablets" not in result
+    assert all(_gone(pid) for pid in pids.values())
 
 
 @pytest.mark.parametrize(

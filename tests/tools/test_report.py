@@ -151,12 +151,20 @@ def test_equal_states_are_one_bar_with_its_times() -> None:
 
 def test_the_document_has_the_first_run_at_the_top_and_the_others_below() -> None:
     scores = {"nmpc": _scores(0, 0.2), "pid": _scores(300, 0.9), "plc": _scores(9000, 3.0)}
-    document = demo_document(scores)
+    document = demo_document("nmpc", scores, {})
     assert document["cycles"] == 660
     assert document["tablets"]["excess"] == 0
     assert document["pid"]["tablets"]["excess"] == 300
     assert document["plc"]["tablets"]["excess"] == 9000
     assert "units" in document and "units" not in document["pid"]
+    assert "failed" not in document
+
+
+def test_a_failed_first_run_leaves_the_top_empty_and_says_why() -> None:
+    document = demo_document("nmpc", {"pid": _scores(300, 0.9)}, {"nmpc": "the plant ended"})
+    assert "tablets" not in document
+    assert document["pid"]["tablets"]["excess"] == 300
+    assert document["failed"] == {"nmpc": "the plant ended"}
 
 
 def test_goals_say_plainly_what_was_missed() -> None:

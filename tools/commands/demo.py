@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from tools.config_errors import ConfigError
-from tools.demo.orchestrate import CONTROLLERS, DemoOrder, default_parallel, run_demo
+from tools.demo.orchestrate import CONTROLLERS, DemoOrder, default_parallel, prepare, run_demo
 from tools.report.saved import RESULT
 from tools.rundir import RunDir, new_run
 
@@ -42,26 +42,28 @@ def demo(
     console = Console(highlight=False)
     try:
         names = _controllers(controller)
-        folder = _folder(run)
         order = DemoOrder(
             controllers=names,
             minutes=minutes,
             seed=seed,
-            run=folder,
+            run=_folder(run),
             configs=configs,
             headless=headless or not console.is_terminal,
             parallel=default_parallel(),
         )
-        console.print(f"run {folder.path}: {', '.join(names)}, {minutes:g} min after start-up")
-        succeeded = run_demo(order, console)
-        if json_file is not None and (folder.path / RESULT).is_file():
-            shutil.copyfile(folder.path / RESULT, json_file)
-    except (ConfigError, ValueError, FileExistsError, FileNotFoundError) as error:
+        prepared = prepare(order)
+    except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
+    folder = order.run.path
+    console.print(f"run {folder}: {', '.join(names)}, {minutes:g} min after start-up")
+    try:
+        succeeded = run_demo(prepared, console)
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         console.print("stopped; everything that was started has been ended")
         raise typer.Exit(INTERRUPTED) from error
+    if json_file is not None:
+        shutil.copyfile(folder / RESULT, json_file)
     if not succeeded:
         raise typer.Exit(FAILED)
 

@@ -17,6 +17,7 @@ from asyncua import ua
 from rich.console import Console
 
 from controller.records.historian import HistoryError
+from hil.config import ScenarioConfig
 from plant_models.line import ResolvedLine
 from tools.configuration import load_controller, load_line, load_scenario
 from tools.demo.progress import show_progress
@@ -33,7 +34,7 @@ from tools.report.saved import REPORT, RESULT, keep_scenario
 from tools.rundir import RunDir
 from tools.security import SecurityConfig, ensure_secrets
 
-__all__ = ["CONTROLLERS", "DemoOrder", "run_demo"]
+__all__ = ["CONTROLLERS", "DemoOrder", "Prepared", "default_parallel", "prepare", "run_demo"]
 
 CONTROLLERS = ("nmpc", "pid", "plc")
 _FAILURES = (RuntimeError, PersonRefused, HistoryError, OSError, ua.UaError)
@@ -66,27 +67,36 @@ class DemoOrder:
         return self.configs / "controllers" / f"{name}.yaml"
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """One run: where it is, what it left."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An order with its configurations loaded."""
 
-    run: ShiftRun
-    data: RunData | None = None
-    scores: dict[str, Any] | None = None
+    order: DemoOrder
+    line: ResolvedLine
+    scenario: ScenarioConfig
+    script: Script
 
 
-def run_demo(order: DemoOrder, console: Console) -> bool:
-    """Run it and write ``result.json`` and ``report.html``; whether every run succeeded."""
+def prepare(order: DemoOrder) -> Prepared:
+    """Load every configuration. Raises `ConfigError`."""
     line, scenario = load_line(order.line_file), load_scenario(order.scenario_file)
-    period = load_controller(order.controller_file(order.controllers[0])).period_s
-    script = shift_script(scenario, order.minutes, period)
+    periods = {load_controller(order.controller_file(n)).period_s for n in order.controllers}
+    if len(periods) > 1:
+        raise ValueError(f"the controllers have different periods: {sorted(periods)} s")
+    script = shift_script(scenario, order.minutes, periods.pop())
+    return Prepared(order=order, line=line, scenario=scenario, script=script)
+
+
+def run_demo(prepared: Prepared, console: Console) -> bool:
+    """Run it and write ``result.json`` and ``report.html``; whether every run succeeded."""
+    order, script = prepared.order, prepared.script
     order.run.log_to("demo")
-    keep_scenario(order.run, scenario)
+    keep_scenario(order.run, prepared.scenario)
     began = time.monotonic()
     with private_home(order.run.path):
         party = ensure_pki(twinline_home())["operator"]
         runs = [
-            ShiftRun(_run_order(order, name, line, script, party), Status(name, script.end))
+            ShiftRun(_run_order(prepared, name, party), Status(name, script.end))
             for name in order.controllers
         ]
         try:
@@ -94,43 +104,47 @@ def run_demo(order: DemoOrder, console: Console) -> bool:
         finally:
             for run in runs:
                 shutil.rmtree(run.order.run.secrets, ignore_errors=True)
-    outcomes = [_Outcome(run) for run in runs]
-    for outcome in outcomes:
-        status = outcome.run.status
-        if status.phase is Phase.FINISHED:
-            data = read_run(outcome.run.order.run.path, line, script.end)
-            outcome.data = data
-            outcome.scores = score_run(
-                data, line, scenario, order.minutes, script.closed, period, status.wall_s
-            )
-            outcome.scores["closed_at_s"] = outcome.run.closed_at
-        else:
-            console.print(f"{status.controller} failed: {status.error}", style="bold red")
-    done = {o.run.order.controller: o for o in outcomes if o.scores is not None}
-    scores = {name: o.scores for name, o in done.items() if o.scores is not None}
+    data: dict[str, RunData] = {}
+    scores: dict[str, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    for run in runs:
+        name, status = run.order.controller, run.status
+        if status.phase is not Phase.FINISHED:
+            failed[name] = status.error
+            console.print(f"{name} failed: {status.error}", style="bold red", markup=False)
+            continue
+        data[name] = read_run(run.order.run.path, prepared.line, script.end)
+        scores[name] = score_run(
+            data[name],
+            prepared.line,
+            prepared.scenario,
+            order.minutes,
+            script.closed,
+            script.period,
+            status.wall_s,
+        )
+        scores[name]["closed_at_s"] = run.closed_at
+    wall_s = time.monotonic() - began
+    document = demo_document(order.controllers[0], scores, failed) | {
+        "minutes": order.minutes,
+        "seed": order.seed,
+        "counted_from_s": script.closed,
+        "wall_s": wall_s,
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    (order.run.path / RESULT).write_text(text + "\n", "utf-8")
     if scores:
-        document = demo_document(scores)
-        wall_s = time.monotonic() - began
-        document |= {
-            "minutes": order.minutes,
-            "seed": order.seed,
-            "counted_from_s": script.closed,
-            "wall_s": wall_s,
-        }
-        text = json.dumps(document, indent=2, ensure_ascii=False)
-        (order.run.path / RESULT).write_text(text + "\n", "utf-8")
         facts = Facts(minutes=order.minutes, seed=order.seed, closed=script.closed, wall_s=wall_s)
-        runs_read = [o.data for o in done.values() if o.data is not None]
-        write_report(order.run.path / REPORT, line, scenario, facts, runs_read, scores)
+        report = order.run.path / REPORT
+        write_report(report, prepared.line, prepared.scenario, facts, list(data.values()), scores)
         console.print(result_table(scores))
         console.print(goal_table(scores))
-        console.print(f"report: {order.run.path / REPORT}", soft_wrap=True)
-    return len(scores) == len(outcomes)
+        console.print(f"report: {report}", soft_wrap=True)
+    return not failed
 
 
-def _run_order(
-    order: DemoOrder, name: str, line: ResolvedLine, script: Script, party: Party
-) -> RunOrder:
+def _run_order(prepared: Prepared, name: str, party: Party) -> RunOrder:
+    order = prepared.order
     folder = RunDir(order.run.path / name)
     folder.path.mkdir()
     ensure_secrets(folder.secrets, SecurityConfig())
@@ -139,8 +153,8 @@ def _run_order(
         line_file=order.line_file,
         controller_file=order.controller_file(name),
         scenario_file=order.scenario_file,
-        line=line,
-        script=script,
+        line=prepared.line,
+        script=prepared.script,
         seed=order.seed,
         minutes=order.minutes,
         run=folder,

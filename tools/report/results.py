@@ -65,12 +65,26 @@ def score_run(
     )
 
 
-def demo_document(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The result of a demo: the first run's keys at the top, the other runs' under their names."""
-    names = list(scores)
-    top: dict[str, Any] = {"controller": names[0], **scores[names[0]], "units": UNITS}
-    for name in names[1:]:
-        top[name] = {k: v for k, v in scores[name].items() if k != "units"}
+def demo_document(
+    first: str, scores: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str]
+) -> dict[str, Any]:
+    """The result of a demo.
+
+    Parameters
+    ----------
+    first
+        Controller whose keys stand at the top; the others' stand under their names.
+    scores
+        Results of the runs that succeeded.
+    failed
+        What went wrong with the others.
+    """
+    top: dict[str, Any] = {"controller": first, **scores.get(first, {}), "units": UNITS}
+    for name, found in scores.items():
+        if name != first:
+            top[name] = {k: v for k, v in found.items() if k != "units"}
+    if failed:
+        top["failed"] = dict(failed)
     return top
 
 

@@ -36,8 +36,10 @@ def report_again(folder: Path, target: Path) -> None:
         (folder / "config" / _SCENARIO).read_text("utf-8")
     )
     first = str(document["controller"])
-    names = [first, *(n for n in ("nmpc", "pid", "plc") if n in document and n != first)]
-    history = History(sqlite_url(RunDir(folder / first).historian))
+    runs_at = {first: document} if "cycles" in document else {}
+    runs_at |= {n: document[n] for n in ("nmpc", "pid", "plc") if n in document}
+    names = list(runs_at)
+    history = History(sqlite_url(RunDir(folder / names[0]).historian))
     try:
         line = recorded_line(history.facts(history.starts()[-1]))
     finally:
@@ -50,5 +52,4 @@ def report_again(folder: Path, target: Path) -> None:
         closed=document["counted_from_s"],
         wall_s=document["wall_s"],
     )
-    scores = {name: document if name == first else document[name] for name in names}
-    write_report(target, line, scenario, facts, runs, scores)
+    write_report(target, line, scenario, facts, runs, runs_at)

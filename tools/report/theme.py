@@ -43,7 +43,7 @@ th:first-child,td:first-child,.unit-cell{text-align:left}
 .events td{text-align:left;vertical-align:top}
 .events .t{white-space:nowrap}
 .events .alarm td{color:var(--bad)}
-.key{display:flex;flex-wrap:wrap;gap:4px 18px;color:var(--soft);font-size:12.5px;margin:0 0 8px}
+.key{display:flex;flex-wrap:wrap;gap:4px 18px;color:var(--soft);font-size:12.5px;margin:10px 0 8px}
 .key i{display:inline-block;width:22px;height:0;border-top:2px solid;margin-right:6px;
 vertical-align:middle}
 .key b{display:inline-block;width:14px;height:11px;margin-right:6px;vertical-align:-1px;
