@@ -111,7 +111,7 @@ class LineEstimator:
         inputs = self._inputs(state, seen, turret)
         values, weights = measured(seen, inputs, self.problem.cascade)
         if state.arrival is None:
-            first = self._first_arrival(inputs, values, weights)
+            first = self.first_arrival(inputs, values, weights)
             state = replace(state, arrival=first, began=seen.time)
         solved = self._solve(self._append(state, seen, inputs, values, weights), steps)
         if solved is not None:
@@ -231,7 +231,7 @@ class LineEstimator:
             ]
         )
 
-    def _first_arrival(self, inputs: Array, values: Array, weights: Array) -> Arrival:
+    def first_arrival(self, inputs: Array, values: Array, weights: Array) -> Arrival:
         blender = blender_parameters(self.resolved)
         api = self.resolved.product.api_percent / 100.0
         x = self.twin.steady(max(float(inputs[0]), 1e-3), api, 0.0, blender.speed_0)

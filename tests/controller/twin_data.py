@@ -93,7 +93,7 @@ def nominal_inputs(structure: Structure, samples: int) -> Array:
 def prior(e: LineEstimator, scale: float = 1.0) -> Arrival:
     """What the configured estimator knows before the first sample, at steady state."""
     inputs = nominal_inputs(e.twin.structure, 1)[:, 0]
-    first = e._first_arrival(inputs, np.zeros(len(MEASURED)), np.zeros(len(MEASURED)))
+    first = e.first_arrival(inputs, np.zeros(len(MEASURED)), np.zeros(len(MEASURED)))
     return replace(first, cov=first.cov * scale**2)
 
 

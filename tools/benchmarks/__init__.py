@@ -24,10 +24,21 @@ def _control(console: Console) -> dict[str, Any]:
     return run_control(console)
 
 
+def _observability(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.observability import run_observability  # as above
+
+    return run_observability(console)
+
+
 def _pid(console: Console) -> dict[str, Any]:
     from tools.benchmarks.pid_proof import run_pid_proof  # as above
 
     return run_pid_proof(console)
 
 
-REGISTRY: dict[str, Benchmark] = {"control": _control, "pid": _pid, "realism": _realism}
+REGISTRY: dict[str, Benchmark] = {
+    "control": _control,
+    "observability": _observability,
+    "pid": _pid,
+    "realism": _realism,
+}
