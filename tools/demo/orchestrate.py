@@ -29,7 +29,7 @@ from tools.pki import Party, ensure_pki, twinline_home
 from tools.processes import private_home
 from tools.report.data import RunData, read_run
 from tools.report.page import Facts, write_report
-from tools.report.results import demo_document, goal_table, result_table, score_run
+from tools.report.results import demo_document, goal_table, goals, result_table, score_run
 from tools.report.saved import REPORT, RESULT, keep_scenario
 from tools.rundir import RunDir
 from tools.security import SecurityConfig, ensure_secrets
@@ -138,7 +138,8 @@ def run_demo(prepared: Prepared, console: Console) -> bool:
         report = order.run.path / REPORT
         write_report(report, prepared.line, prepared.scenario, facts, list(data.values()), scores)
         console.print(result_table(scores))
-        console.print(goal_table(scores))
+        if any(True for _ in goals(scores)):
+            console.print(goal_table(scores))
         console.print(f"report: {report}", soft_wrap=True)
     return not failed
 

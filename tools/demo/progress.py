@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -28,6 +29,17 @@ _HEADINGS = {
     "main_force": "main force",
     "level": "chute",
 }
+_SHORT = {
+    "potency": "NIR",
+    "tablet_weight": "weight",
+    "tensile_strength": "strength",
+    "throughput": "rate",
+    "main_force": "force",
+    "level": "chute",
+}
+# Columns that a terminal must have for what is shown last.
+_LEAST = {"main_force": 84, "level": 92}
+_LEAST_FOR_BAR, _BAR = 112, 16
 _DIGITS = {"tensile_strength": 2, "main_force": 2, "level": 0}
 
 
@@ -46,29 +58,34 @@ async def show_progress(
 
 
 async def _live(console: Console, statuses: Sequence[Status]) -> None:
-    with Live(_screen(statuses), console=console, refresh_per_second=4) as live:
+    width = console.width
+    with Live(_screen(statuses, width), console=console, refresh_per_second=4) as live:
         try:
             while True:
                 await asyncio.sleep(_LIVE_S)
-                live.update(_screen(statuses))
+                live.update(_screen(statuses, width))
         finally:
-            live.update(_screen(statuses))
+            live.update(_screen(statuses, width))
 
 
-def _screen(statuses: Sequence[Status]) -> Group:
-    table = Table(pad_edge=False)
-    table.add_column("controller")
-    table.add_column("plant time", justify="right")
-    table.add_column("", width=16)
+def _screen(statuses: Sequence[Status], width: int) -> Group:
+    """One row per run; what does not fit into ``width`` columns is left out."""
+    shown = [name for name in SHOWN if width >= _LEAST.get(name, 0)]
+    with_bar = width >= _LEAST_FOR_BAR
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("run")
+    table.add_column("plant\ntime", justify="right")
+    if with_bar:
+        table.add_column("", width=_BAR)
     table.add_column("speed", justify="right")
-    table.add_column("mode")
-    for name, unit in SHOWN.items():
-        table.add_column(f"{_HEADINGS[name]}\n{unit}", justify="right")
+    table.add_column("mode", min_width=len("CLOSED_LOOP"))
+    for name in shown:
+        table.add_column(f"{_SHORT[name]}\n{SHOWN[name]}", justify="right")
     for s in statuses:
-        cells = [_cell(s.values.get(name), _DIGITS.get(name, 1)) for name in SHOWN]
+        bar = [ProgressBar(total=s.total, completed=s.second, width=_BAR)] if with_bar else []
+        cells = [_cell(s.values.get(name), _DIGITS.get(name, 1)) for name in shown]
         speed = f"{s.factor:.0f}×" if s.factor else ""
-        bar = ProgressBar(total=s.total, completed=s.second, width=16)
-        table.add_row(s.controller, clock(s.second), bar, speed, _mode(s), *cells)
+        table.add_row(s.controller, clock(s.second), *bar, speed, _mode(s), *cells)
     notes = [note for s in statuses for note in s.notes]
     return Group(table, Text("\n".join(sorted(notes)[-_NOTES:]), style="dim"))
 

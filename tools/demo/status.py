@@ -15,7 +15,7 @@ class Phase(StrEnum):
     WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
-    RESTARTING = "plant killed, restarting"
+    RESTARTING = "restarting"
     FINISHED = "finished"
     FAILED = "failed"
 
