@@ -18,6 +18,7 @@ from controller.twin.core import ControlTwin
 __all__ = ["LazyReference", "lazy_reference"]
 
 _log = logging.getLogger(__name__)
+_TOLERANCE = 1e-4  # of the optimality conditions, scaled
 _LEAST_S = 0.05  # less time than this is not worth a start [s]
 
 
@@ -67,7 +68,14 @@ class LazyReference:
 
 
 def lazy_reference(twin: ControlTwin, iterations: int) -> LazyReference:
-    """do-mpc and IPOPT on ``twin``, with at most ``iterations`` per solution."""
-    return LazyReference(
-        lambda problem: DoMpcReference(twin, problem.grid, problem.zones, iterations=iterations)
-    )
+    """do-mpc and IPOPT on ``twin``, with at most ``iterations`` per solution.
+
+    Converged as far as a plan of one cycle needs: the objective is within 1e-4 of the optimum.
+    """
+
+    def make(problem: OcpProblem) -> Reference:
+        return DoMpcReference(
+            twin, problem.grid, problem.zones, iterations=iterations, tolerance=_TOLERANCE
+        )
+
+    return LazyReference(make)

@@ -253,7 +253,7 @@ def test_the_one_of_the_controller_is_do_mpc_on_its_own_twin() -> None:
     p = problem(9)
     found = lazy_reference(twin_of(), 200)(p, p.hold(), AMPLE_S)
     assert found.ok
-    assert found.cost == pytest.approx(reference_of()(p, p.hold(), AMPLE_S).cost, rel=1e-5)
+    assert found.cost == pytest.approx(reference_of()(p, p.hold(), AMPLE_S).cost, rel=1e-4)
 
 
 def test_the_controller_has_one_and_has_not_built_it_yet() -> None:
