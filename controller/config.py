@@ -173,7 +173,8 @@ class EstimationConfig(StrictModel):
     sample. ``force_share`` is how far the force that is put into the twin follows the measured one
     away from its set point; ``jitter`` the relative scatter of a cycle's mean weight around what
     the estimate can know, ``count_jitter`` that of its number of tablets. Nothing measures the
-    lubricant fraction but its feeder: ``lubricant_sd``.
+    lubricant fraction but its feeder: ``lubricant_sd``. ``play_um`` is the nominal gap of the
+    thickness drive, ``play_share`` how much of a move its true gap may add or take.
     """
 
     window_samples: Annotated[int, Field(ge=12, le=600)] = 96
@@ -189,7 +190,7 @@ class EstimationConfig(StrictModel):
     lab_thickness_sd_um: Positive = 4.0
     strength_settles_s: Positive = 450.0
     play_um: NonNegative = 7.5
-    play_share: NonNegative = 0.5
+    play_share: NonNegative = 0.15
     inflow_sd_g: Positive = 0.4
     jitter: NonNegative = 0.0020
     count_jitter: NonNegative = 0.003

@@ -26,7 +26,9 @@ from plant_models.line import ResolvedLine, blender_parameters, recipe_fractions
 from plant_models.signals import MV
 from plant_models.variables import Structure
 
-__all__ = ["EstimatorState", "LineEstimator"]
+__all__ = ["THICKNESS", "EstimatorState", "LineEstimator"]
+
+THICKNESS = INPUTS.index("thickness")
 
 _RUNS_ABOVE = 10.0 / 60.0  # turret speed [rev/s] above which tablets are made
 _RECENT = 12
@@ -225,13 +227,25 @@ class LineEstimator:
                 state.lot_share,
                 blender if blender else seen.actual[MV.BLENDER_SPEED],
                 press,
-                seen.actual[MV.THICKNESS],
+                self.through_play(state, seen.actual[MV.THICKNESS]),
                 turret,
                 lubricant / total if total > 1e-5 else 0.0,
             ]
         )
 
+    def through_play(self, state: EstimatorState, setting: float) -> float:
+        """Thickness [m] at the machine: the play operator at the drive's nominal gap.
+
+        What the gap really is, and where in it the machine stood at first, is left to the estimated
+        offset.
+        """
+        if state.arrival is None:
+            return setting
+        half = 0.5e-6 * self.config.play_um
+        return min(max(float(state.inputs[THICKNESS]), setting - half), setting + half)
+
     def first_arrival(self, inputs: Array, values: Array, weights: Array) -> Arrival:
+        """What is known before the first sample: a steady line, and how far it may be from that."""
         blender = blender_parameters(self.resolved)
         api = self.resolved.product.api_percent / 100.0
         x = self.twin.steady(max(float(inputs[0]), 1e-3), api, 0.0, blender.speed_0)
@@ -283,10 +297,8 @@ class LineEstimator:
         boost = c.lot_boost if c.lot_arrives_s <= age <= c.lot_settled_s else 1.0
         moved = 0.0
         if state.window.size:
-            setting = INPUTS.index("thickness")
-            moved = c.play_share * min(
-                abs(inputs[setting] - state.inputs[setting]), c.play_um * 1e-6
-            )
+            shift = abs(inputs[THICKNESS] - state.inputs[THICKNESS])
+            moved = c.play_share * min(shift, c.play_um * 1e-6)
         window = state.window.append(seen.time, inputs, values, weights, boost, moved)
         nir = seen.measurements.get(POTENCY)
         spectrum = reading(seen, POTENCY)

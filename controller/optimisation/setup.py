@@ -9,7 +9,7 @@ import numpy as np
 
 from controller.config import OptimisationConfig
 from controller.data import CV, Array, Targets, Validated
-from controller.estimation.estimator import EstimatorState, LineEstimator
+from controller.estimation.estimator import THICKNESS, EstimatorState, LineEstimator
 from controller.optimisation.problem import Grid, OcpProblem, Weights, Zone
 from controller.twin.core import PARAMETERS
 from plant_models.line import ResolvedLine
@@ -72,6 +72,9 @@ class ProblemFactory:
             raise ValueError("no estimate yet: the problem has no initial state")
         p = state.solution.p[:, -1].copy()
         p[PARAMETERS.index("inflow")] = 0.0
+        # the machine stands where the drive's play left it, and a small move leaves it there
+        stands = float(state.inputs[THICKNESS]) - seen.actual[MV.THICKNESS]
+        p[PARAMETERS.index("thickness_offset")] += stands
         previous = np.array([seen.actual[tag] for tag in self.tags])
         free = np.array([seen.available.get(tag, False) for tag in self.tags])
         return OcpProblem(

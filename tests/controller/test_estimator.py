@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from controller.data import CV, Array, Validated
-from controller.estimation.estimator import EstimatorState, LineEstimator
-from controller.twin.core import PARAMETERS
+from controller.estimation.estimator import THICKNESS, EstimatorState, LineEstimator
+from controller.twin.core import INPUTS, PARAMETERS
 from plant_models.signals import MV
 from plant_models.variables import Structure
 from tests.controller.line_data import LAB_DELAY, LAB_EVERY, NIR_DELAY, Line
@@ -358,3 +358,18 @@ def test_the_estimate_names_every_mean_and_its_variance() -> None:
     assert set(PARAMETERS[:-1]) <= set(estimate.names)
     assert estimate.quality.keys() >= set(CV)
     assert e.estimate(e.initial(), 0.0) is None
+
+
+def test_the_thickness_is_taken_through_the_play_of_its_drive() -> None:
+    """A reversal smaller than the gap leaves the machine where it stands; a larger one drags it."""
+    e = estimator()
+    gap, at_first = e.config.play_um * 1e-6, 3.1e-3
+    begun = e.first_arrival(np.full(len(INPUTS), 0.1), np.zeros(7), np.zeros(7))
+    machine, positions = at_first, []
+    for setting in (0.0, -2.0, -1.2, -0.5):
+        inputs = np.zeros(len(INPUTS))
+        inputs[THICKNESS] = machine
+        state = replace(e.initial(), arrival=begun, inputs=inputs)
+        machine = e.through_play(state, at_first + setting * gap)
+        positions.append((machine - at_first) / gap)
+    assert positions == pytest.approx([0.0, -1.5, -1.5, -1.0])

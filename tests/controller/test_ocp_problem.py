@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.data import CV, Targets
+from controller.estimation.estimator import THICKNESS
 from controller.optimisation.problem import Grid, Zone, move_terms, objective, stage_moves
 from controller.optimisation.setup import moved_tags
-from controller.twin.core import OUTPUTS, PARAMETERS
+from controller.twin.core import INPUTS, OUTPUTS, PARAMETERS
 from plant_models.signals import MV
 from plant_models.variables import Structure
 from tests.controller.ocp_kit import BLENDER, FEED, SHORT, factory_of, held, problem, twin_of
@@ -138,7 +139,7 @@ def seen(**changes: Any) -> Any:
     return SimpleNamespace(actual=actual, available=available, feeder_rates=(1.0, 2.0, 3.0))
 
 
-def built(validated: Any, parameters: Any = None) -> Any:
+def built(validated: Any, parameters: Any = None, machine: float | None = None) -> Any:
     """Problem of a factory whose estimate is the line at rest."""
     p = np.zeros((len(PARAMETERS), 1)) if parameters is None else parameters
     x = twin_of().steady(FEED, 0.1, 0.0, BLENDER)[:, None]
@@ -146,7 +147,11 @@ def built(validated: Any, parameters: Any = None) -> Any:
     feeder = SimpleNamespace(forecast=lambda state, rate, stages: forecast)
     estimator: Any = SimpleNamespace(feeders=(feeder,) * 3)
     solution = SimpleNamespace(x=x, p=p)
-    state: Any = SimpleNamespace(solution=solution, feeders=(None,) * 3, lot_share=0.25)
+    inputs = np.zeros(len(INPUTS))
+    inputs[THICKNESS] = validated.actual[MV.THICKNESS] if machine is None else machine
+    state: Any = SimpleNamespace(
+        solution=solution, feeders=(None,) * 3, lot_share=0.25, inputs=inputs
+    )
     wanted = {CV.POTENCY: 1.0, CV.TABLET_WEIGHT: 2e-4, CV.TENSILE_STRENGTH: 2e6}
     wanted[CV.THROUGHPUT] = FEED
     return factory_of().build(estimator, state, validated, Targets(set_points=wanted))
@@ -167,6 +172,14 @@ def test_unexplained_powder_is_not_believed_to_go_on() -> None:
     assert out.p[PARAMETERS.index("inflow")] == 0.0
     assert out.p[PARAMETERS.index("strength")] == 0.05
     assert p[PARAMETERS.index("inflow")] == 1e-4
+
+
+def test_the_machine_stays_where_the_drives_play_left_it() -> None:
+    setting = seen().actual[MV.THICKNESS]
+    p = np.zeros((len(PARAMETERS), 1))
+    p[PARAMETERS.index("thickness_offset")] = 1e-6
+    out = built(seen(), p, machine=setting + 3e-6)
+    assert out.p[PARAMETERS.index("thickness_offset")] == pytest.approx(4e-6)
 
 
 def test_what_is_known_of_feeders_lot_and_recipe_reaches_every_stage() -> None:
