@@ -18,12 +18,12 @@ from controller.estimation.arrival import advance, predict
 from controller.estimation.feeders import FeederEstimate, FeederFilter
 from controller.estimation.mhe import Arrival, MheProblem, MheSolution, solve
 from controller.estimation.quality_now import quality_now, tuning
-from controller.estimation.readings import MAIN, POTENCY, measured, place_sample, reading
+from controller.estimation.readings import MAIN, POTENCY, measured, place_sample, reading, unseen
 from controller.estimation.window import MEASURED, Window
 from controller.twin.compiled import Rollout, build_rollout
 from controller.twin.core import INPUTS, PARAMETERS, ControlTwin
 from plant_models.line import ResolvedLine, blender_parameters, recipe_fractions
-from plant_models.signals import MV
+from plant_models.signals import MV, LineState
 from plant_models.variables import Structure
 
 __all__ = ["THICKNESS", "EstimatorState", "LineEstimator"]
@@ -32,21 +32,24 @@ THICKNESS = INPUTS.index("thickness")
 
 _RUNS_ABOVE = 10.0 / 60.0  # turret speed [rev/s] above which tablets are made
 _RECENT = 12
+_CATCH_UP = 24  # lost cycles that are made up for, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatorState:
     """Everything that the next cycle needs; picklable.
 
-    ``inputs`` are the twin's of the last cycle; ``lot_share`` is the newest lot's share in the feed
-    (0 before the first marker, 1 after), ``began`` when the press first ran. ``innovations`` are
-    the last mean squares of the normalised surprises, ``misfit`` their slow mean by column.
+    ``time`` and ``inputs`` (the twin's) are those of the last cycle; ``lot_share`` is the newest
+    lot's share in the feed (0 before the first marker, 1 after), ``began`` when the press first
+    ran. ``innovations`` are the last mean squares of the normalised surprises, ``misfit`` their
+    slow mean by column.
     """
 
     feeders: tuple[FeederEstimate, ...]
     window: Window
     arrival: Arrival | None
     solution: MheSolution | None
+    time: float
     inputs: Array
     lot: str
     lot_share: float
@@ -94,6 +97,7 @@ class LineEstimator:
             window=Window.empty(),
             arrival=None,
             solution=None,
+            time=0.0,
             inputs=np.zeros(len(INPUTS)),
             lot="",
             lot_share=0.0,
@@ -104,12 +108,26 @@ class LineEstimator:
         )
 
     def update(self, state: EstimatorState, seen: Validated, steps: int) -> EstimatorState:
-        """One cycle on; ``steps`` Gauss-Newton steps."""
+        """One cycle on; ``steps`` Gauss-Newton steps.
+
+        Cycles that were lost on the way, of which nothing is known, are gone through without
+        measurements first: the powder moved on in them.
+        """
+        lost = round((seen.time - state.time) / self.period) - 1 if state.time > 0.0 else 0
+        for k in range(min(lost, _CATCH_UP), 0, -1):
+            state = self._cycle(state, unseen(seen, seen.time - k * self.period), 1)
+        return replace(self._cycle(state, seen, steps), time=seen.time)
+
+    def _cycle(self, state: EstimatorState, seen: Validated, steps: int) -> EstimatorState:
         state = self._update_feeders(state, seen)
         state = self._update_lot(state, seen)
         turret = reading(seen, f"{MV.TURRET_SPEED}/FBK")
-        if turret is None or turret < _RUNS_ABOVE or reading(seen, MAIN) is None:
-            return state if turret is None or turret >= _RUNS_ABOVE else self._stand(state)
+        if turret is None:
+            return state
+        if turret < _RUNS_ABOVE:
+            return self._stand(state)
+        if reading(seen, MAIN) is None and not self._presses_unseen(state, seen):
+            return state
         inputs = self._inputs(state, seen, turret)
         values, weights = measured(seen, inputs, self.problem.cascade)
         if state.arrival is None:
@@ -202,6 +220,10 @@ class LineEstimator:
             solution=replace(s, x0=x0, x=xs, p=ps),
             window=replace(state.window, inputs=inputs),
         )
+
+    def _presses_unseen(self, state: EstimatorState, seen: Validated) -> bool:
+        """Whether powder moves on though no force is read: the loop is taken to hold its own."""
+        return state.arrival is not None and seen.line_state is LineState.RUNNING
 
     def _stand(self, state: EstimatorState) -> EstimatorState:
         return replace(state, innovations=())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite, log
 from typing import TypeGuard
 
@@ -12,11 +13,12 @@ from controller.estimation.window import MEASURED, PRE_TO_MAIN, STRENGTH_EXPONEN
 from plant_models.quality import tensile_strength_from_breaking_force
 from plant_models.signals import MV
 
-__all__ = ["LEVEL", "MAIN", "POTENCY", "PRE", "measured", "place_sample", "reading"]
+__all__ = ["LEVEL", "MAIN", "POTENCY", "PRE", "measured", "place_sample", "reading", "unseen"]
 
 LEVEL = "Line/Chute/Level/PV"
 POTENCY = "Line/FeedFrame/Potency/PV"
 MAIN, PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
+_DRIVEN = "/ScrewSpeed/PV"
 
 
 def reading(seen: Validated, tag: str) -> float | None:
@@ -27,6 +29,12 @@ def reading(seen: Validated, tag: str) -> float | None:
 
 def _usable(item: Measurement | None) -> TypeGuard[Measurement]:
     return item is not None and item.weight > 0.0 and isfinite(item.value)
+
+
+def unseen(seen: Validated, time: float) -> Validated:
+    """A cycle before ``seen`` that nobody read: drives as now, nothing measured."""
+    drives = {t: m for t, m in seen.measurements.items() if t.endswith((_DRIVEN, "/FBK"))}
+    return replace(seen, time=time, measurements=drives, samples=())
 
 
 def measured(seen: Validated, inputs: Array, cascade: bool) -> tuple[Array, Array]:

@@ -16,8 +16,9 @@ import pytest
 from controller.data import CV, Array, Validated
 from controller.estimation.estimator import THICKNESS, EstimatorState, LineEstimator
 from controller.twin.core import INPUTS, PARAMETERS
-from plant_models.signals import MV
+from plant_models.signals import MV, LineState
 from plant_models.variables import Structure
+from tests.controller.kit import PERIOD
 from tests.controller.line_data import LAB_DELAY, LAB_EVERY, NIR_DELAY, Line
 from tests.controller.twin_data import at, estimator
 
@@ -289,6 +290,46 @@ def test_what_is_lost_widens_the_intervals() -> None:
     assert all(blind_sd[name] > 0.99 * whole_sd[name] for name in blind_sd)
     assert blind["chute_level"].half_width > 2.0 * whole["chute_level"].half_width
     assert blind[CV.POTENCY].half_width > 0.99 * whole[CV.POTENCY].half_width
+
+
+@pytest.mark.parametrize("structure", [Structure.CASCADE, Structure.REMOTE])
+def test_powder_moves_on_while_the_force_is_not_read(structure: Structure) -> None:
+    """Three minutes without main force, in which the API feed rises: the potency arrives in time.
+
+    Before the press has run, and while the line is not running, nothing is assumed instead.
+    """
+    e = estimator(structure)
+    line, state = _go_on(e)
+
+    def hook(k: int, line: Line) -> None:
+        line.lost = {"Line/Press/MainForce/PV"} if 5 <= k < 41 else set()
+        if k == 5:
+            line.feeders[0].rate *= 1.03
+
+    log = _follow(e, line, 80, hook, state)
+    assert np.max(np.abs(log.potency)) < 0.006
+    assert np.max(np.abs(log.weight)) < 0.008
+    assert e.update(e.initial(), replace(line.cycle(), measurements={}), STEPS).arrival is None
+    held = replace(line.cycle(), line_state=LineState.HOLDING)
+    lost = {k: m for k, m in held.measurements.items() if k != "Line/Press/MainForce/PV"}
+    state = replace(log.state, time=held.time - PERIOD)
+    assert e.update(state, replace(held, measurements=lost), STEPS).window is state.window
+
+
+@pytest.mark.parametrize("structure", [Structure.CASCADE, Structure.REMOTE])
+def test_cycles_lost_on_the_way_are_made_up_for(structure: Structure) -> None:
+    """The link is gone for a minute, in which the API feed rises; the plant went on."""
+    e = estimator(structure)
+    line, state = _go_on(e)
+    last = state.window.times[-1]
+    for _ in range(11):
+        line.feeders[0].rate *= 1.005
+        line.cycle()
+    log = _follow(e, line, 60, None, state)
+    assert np.all(np.diff(log.state.window.times) == PERIOD)
+    assert last in log.state.window.times
+    assert np.max(np.abs(log.potency)) < 0.01
+    assert np.max(np.abs(log.weight)) < 0.008
 
 
 @pytest.mark.parametrize("tag", PRESS_TAGS)
