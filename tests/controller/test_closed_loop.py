@@ -97,7 +97,7 @@ def _assert_calmer_than_alone(shift: Shift, alone: Shift, parts: list[slice]) ->
 
 
 def test_a_step_of_the_strength_leaves_the_weight_where_it_is() -> None:
-    """2.25 to 2.45 MPa and 13 minutes after it. Measured: see the long test."""
+    """2.25 to 2.45 MPa, and 13 minutes after it."""
     shift = _short()
     assert set(shift.modes) == {Mode.CLOSED_LOOP}
     assert shift.answers == ("tensile_strength has a new target",)
