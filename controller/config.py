@@ -153,17 +153,17 @@ class ValidationConfig(StrictModel):
 class PriorConfig(StrictModel):
     """Standard deviations at the start: logarithms, or shares of label and of flow."""
 
-    specific_volume: NonNegative = 0.06
-    pressure_scale: NonNegative = 0.10
-    strength: NonNegative = 0.10
-    potency_bias: NonNegative = 0.015
-    lot_volume: NonNegative = 1e-5
-    lot_scale: NonNegative = 1e-5
-    lot_strength: NonNegative = 1e-5
+    specific_volume: Positive = 0.06
+    pressure_scale: Positive = 0.10
+    strength: Positive = 0.10
+    potency_bias: Positive = 0.015
+    lot_volume: Positive = 1e-5
+    lot_scale: Positive = 1e-5
+    lot_strength: Positive = 1e-5
     load_cell_span: Positive = 0.0018
-    compliance: NonNegative = 0.12
-    thickness_offset: NonNegative = 4e-6
-    discharge: NonNegative = 0.10
+    compliance: Positive = 0.12
+    thickness_offset: Positive = 4e-6
+    discharge: Positive = 0.10
 
 
 class EstimationConfig(StrictModel):
