@@ -93,7 +93,7 @@ CASES = (
     Broken(
         "line_gain_too_large",
         LINE,
-        "force_loop_gain: 0.7",
+        "force_loop_gain: 0.5",
         "force_loop_gain: 1.7",
         "regulatory.force_loop_gain",
         "1.7 is above 1",
