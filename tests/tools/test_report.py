@@ -12,6 +12,8 @@ from hil.config import ScenarioConfig
 from tools.configuration import load_scenario
 from tools.demo.script import shift_script
 from tools.demo.status import Phase, Status, clock
+from tools.report.charts import Band, Bars, Chart, Dots, Item, Limit, Line, Mark, Strip
+from tools.report.plots import charts_figure, html, library, strips_figure
 from tools.report.results import (
     demo_document,
     glance,
@@ -22,8 +24,6 @@ from tools.report.results import (
     shown,
     value_at,
 )
-from tools.report.strips import Strip, strips
-from tools.report.svg import Band, Bars, Chart, Dots, Limit, Line, Mark, render, thin, ticks
 
 SPAN = (0.0, 10.0)
 
@@ -32,8 +32,12 @@ def _array(*values: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array(values)
 
 
-def _chart(*items: Line | Band | Dots | Bars, **more: Any) -> str:
-    return render(Chart(title="Weight", unit="mg", x=SPAN, items=items, **more))
+def _figure(*items: Item, **more: Any) -> Any:
+    return charts_figure([Chart(title="Weight", unit="mg", x=SPAN, items=items, **more)])
+
+
+def _traces(*items: Item) -> Any:
+    return _figure(*items).data
 
 
 def _scores(excess: int, iae: float, covered: float = 0.95) -> dict[str, Any]:
@@ -52,85 +56,68 @@ def _scores(excess: int, iae: float, covered: float = 0.95) -> dict[str, Any]:
 # Charts
 
 
-def test_ticks_are_round_and_inside() -> None:
-    assert ticks(0.0, 10.0, 5) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-    assert ticks(4.7, 12.3, 4) == [6.0, 8.0, 10.0, 12.0]
-    assert ticks(0.0, 10.0, 4) == [0.0, 2.5, 5.0, 7.5, 10.0]
-    assert ticks(3.0, 3.0) == [3.0]
-
-
-def test_labels_show_every_digit_of_their_step() -> None:
-    text = _chart(Line(name="a", x=_array(0, 10), y=_array(0, 10), css="nmpc"), y=(0.0, 10.0))
-    for label in ("0.0", "2.5", "5.0", "7.5", "10.0"):
-        assert f">{label}</text>" in text
-
-
-def test_thinning_keeps_the_mean_and_leaves_out_what_is_unknown() -> None:
-    x = np.arange(1400.0)
-    y = np.where(x % 2 == 0, 1.0, 3.0)
-    some, means = thin(x, y, 700)
-    assert some.size == 700
-    assert means == pytest.approx(np.full(700, 2.0))
-    y[::2] = np.nan
-    assert thin(x, y, 700)[1] == pytest.approx(np.full(700, 3.0))
-
-
-def test_a_line_is_broken_where_nothing_is_known() -> None:
-    text = _chart(Line(name="a", x=_array(0, 1, 2, 3), y=_array(1, math.nan, 2, 3), css="nmpc"))
-    path = text.split('data-name="a" d="')[1].split('"')[0]
-    assert path.count("M") == 2
-    assert "nan" not in text
-
-
-def test_a_line_can_be_read_back_from_the_page() -> None:
-    """The page's read-outs are computed from the path and the chart's ranges."""
-    y = _array(190.0, 200.0, 210.0)
-    text = _chart(Line(name="a", x=_array(0, 5, 10), y=y, css="pid"), y=(180.0, 220.0))
-    path = text.split('data-name="a" d="')[1].split('"')[0]
-    pixels = [float(pair.split(",")[1]) for pair in path.replace("M", "L").split("L") if pair]
-    field = text.split('<rect class="field"')[1].split("/>")[0]
-    at = {k: float(v.strip('"')) for k, v in (p.split("=") for p in field.split())}
-    bottom, height = at["y"] + at["height"], at["height"]
-    assert [180.0 + 40.0 * (bottom - p) / height for p in pixels] == pytest.approx(y, abs=0.02)
+def test_a_line_is_drawn_with_the_datas_values_and_broken_where_nothing_is_known() -> None:
+    y = _array(190.0, math.nan, 200.0, 210.0)
+    (trace,) = _traces(Line(name="a", x=_array(0, 1, 2, 3), y=y, style="nmpc"))
+    assert np.asarray(trace.y) == pytest.approx(y, nan_ok=True)
+    assert np.asarray(trace.x) == pytest.approx([0.0, 1.0, 2.0, 3.0])
+    assert trace.connectgaps is False
+    assert "mg" in trace.hovertemplate
 
 
 def test_steps_hold_their_value() -> None:
-    text = _chart(
-        Line(name="a", x=_array(0, 10), y=_array(0, 10), css="nmpc", step=True), y=(0.0, 10.0)
-    )
-    path = text.split('data-name="a" d="')[1].split('"')[0]
-    corners = path.replace("M", "L").split("L")[1:]
-    assert len(corners) == 3
-    assert corners[0].split(",")[1] == corners[1].split(",")[1]
+    (trace,) = _traces(Line(name="a", x=_array(0, 10), y=_array(0, 10), style="sp", step=True))
+    assert trace.line.shape == "hv"
 
 
 def test_what_lies_outside_the_span_is_not_drawn() -> None:
-    text = _chart(
-        Dots(name="lab", x=[-1.0, 5.0, 11.0], y=[1.0, 1.0, 1.0], css="lab"),
-        marks=[Mark(x=11.0, text="later", number=1)],
-    )
-    assert text.count("<circle") == 1
-    assert "later" not in text
+    dots = Dots(name="lab", x=[-1.0, 5.0, 11.0], y=[1.0, 2.0, 3.0], style="lab")
+    figure = _figure(dots, marks=[Mark(x=11.0, text="later", number=1)])
+    assert list(figure.data[0].x) == [5.0]
+    assert list(figure.data[0].y) == [2.0]
+    assert not any("later" in str(note.hovertext) for note in figure.layout.annotations)
 
 
 def test_bands_limits_marks_and_bars_are_drawn() -> None:
     x = _array(0, 5, 10)
-    text = _chart(
-        Band(name="95 %", x=x, lo=x - 1, hi=x + 1, css="ci"),
-        Bars(name="nmpc", edges=x, heights=_array(3, 4), css="nmpc"),
+    figure = _figure(
+        Band(name="95 %", x=x, lo=x - 1, hi=x + 1, style="ci"),
+        Bars(name="nmpc", edges=x, heights=_array(3, 4), style="nmpc"),
         limits=[Limit(y=5.0, text="specification 5")],
         marks=[Mark(x=4.0, text="new <lot>", number=3)],
     )
-    for piece in ('class="band ci"', 'class="bars nmpc"', "specification 5", "new &lt;lot&gt;"):
-        assert piece in text
-    assert ">3</text>" in text
+    lower, upper, bars = figure.data
+    assert np.asarray(lower.y) == pytest.approx(x - 1)
+    assert np.asarray(upper.y) == pytest.approx(x + 1)
+    assert upper.fill == "tonexty"
+    assert list(bars.y) == [0.0, 3.0, 4.0, 0.0]
+    assert any(shape.y0 == shape.y1 == 5.0 for shape in figure.layout.shapes)
+    assert any(shape.x0 == shape.x1 == 4.0 for shape in figure.layout.shapes)
+    texts = [f"{note.text} {note.hovertext}" for note in figure.layout.annotations]
+    assert any("specification 5" in text for text in texts)
+    assert any("3 new &lt;lot&gt;, 4.0 min" in text for text in texts)
 
 
-def test_counts_are_labelled_by_decades() -> None:
-    line = Line(name="a", x=_array(0, 10), y=_array(0, math.log10(1501)), css="plc")
-    text = _chart(line, y=(0.0, 3.3), counts=True)
-    labels = [part.split("</text>")[0].split(">")[-1] for part in text.split('class="tick end"')]
-    assert labels[1:5] == ["0", "10", "100", "1,000"]
+def test_counts_stand_on_a_logarithmic_axis_that_begins_at_none() -> None:
+    line = Line(name="a", x=_array(0, 10), y=_array(0, 1500), style="plc")
+    figure = _figure(line, counts=True)
+    axis = figure.layout.yaxis
+    assert axis.type == "log"
+    assert list(axis.ticktext) == ["0", "10", "100", "1,000"]
+    assert list(axis.tickvals) == [1, 11, 101, 1001]
+    assert list(figure.data[0].y) == [1.0, 1501.0]
+    assert list(figure.data[0].customdata) == [0.0, 1500.0]
+
+
+def test_charts_over_the_same_time_are_zoomed_together() -> None:
+    line = Line(name="a", x=_array(0, 10), y=_array(0, 1), style="pid")
+    charts = [Chart(title=t, unit="mg", x=SPAN, items=[line]) for t in ("one", "two")]
+    other = Chart(title="three", unit="ms", x=(0.0, 99.0), items=[line], x_unit="ms")
+    figure = charts_figure([*charts, other])
+    assert figure.layout.xaxis2.matches == "x"
+    assert figure.layout.xaxis3.matches is None
+    titles = " ".join(str(note.text) for note in figure.layout.annotations)
+    assert all(title in titles for title in ("one", "two", "three"))
 
 
 def test_equal_states_are_one_bar_with_its_times() -> None:
@@ -138,12 +125,21 @@ def test_equal_states_are_one_bar_with_its_times() -> None:
         name="nmpc mode",
         x=_array(0, 2, 4, 6),
         texts=("ADVISORY", "CLOSED_LOOP", "CLOSED_LOOP", "SHED"),
-        css={"CLOSED_LOOP": "s3", "SHED": "bad"},
+        styles={"CLOSED_LOOP": "s3", "SHED": "bad"},
     )
-    text = strips([row], SPAN)
-    assert text.count("<rect") == 2
-    assert "CLOSED_LOOP: 2.0 to 6.0 min" in text
-    assert "SHED: 6.0 to 10.0 min" in text
+    (bars,) = strips_figure([row], SPAN).data
+    assert list(bars.customdata) == ["CLOSED_LOOP: 2.0 to 6.0 min", "SHED: 6.0 to 10.0 min"]
+    assert list(bars.base) == [2.0, 6.0]
+    assert list(bars.x) == [4.0, 4.0]
+
+
+def test_a_page_holds_the_script_itself() -> None:
+    """Nothing is loaded when the page opens: the element names no address."""
+    line = Line(name="a", x=_array(0, 10), y=_array(0, 1), style="pid")
+    element = html(charts_figure([Chart(title="one", unit="mg", x=SPAN, items=[line])]), "one")
+    assert 'id="one"' in element
+    assert "src=" not in element
+    assert len(library()) > 1_000_000
 
 
 # Tables and goals

@@ -25,9 +25,8 @@ from plant_models.line import ResolvedLine, recipe_fractions
 from plant_models.signal_list import signal_table
 from plant_models.signals import MV, PLC
 from plant_models.units import from_si
+from tools.report.charts import Band, Bars, Chart, Dots, Item, Limit, Line, Mark, Strip
 from tools.report.data import RunData
-from tools.report.strips import Strip
-from tools.report.svg import Band, Bars, Chart, Dots, Limit, Line, Mark
 from tools.scoring import out_of_specification, specification, trailing_mean
 from tools.shift_score import set_point_series, truth_log
 
@@ -54,21 +53,21 @@ _MOVED = (
     (MV.THICKNESS, "Thickness setting"),
     (MV.TURRET_SPEED, "Turret speed"),
 )
-_MODE_CSS = {
+_MODE_STYLE = {
     "MONITORING": "s1",
     "ADVISORY": "s2",
     "CLOSED_LOOP": "s3",
     "SHED": "bad",
     "OFF": "s0",
 }
-_PLC_CSS = {"LOCAL": "s1", "CASCADE": "s3", "REMOTE": "s3"}
-_LINE_CSS = {
+_PLC_STYLE = {"LOCAL": "s1", "CASCADE": "s3", "REMOTE": "s3"}
+_LINE_STYLE = {
     **dict.fromkeys(("starting", "holding", "held", "restarting", "stopping", "stopped"), "s1"),
     "running": "s3",
     "aborted": "bad",
 }
-_DIVERTER_CSS = {"divert": "warn", "moving": "warn", "collect": "s1"}
-_REFILL_CSS = {"request": "s1", "active": "s3", "settling": "s2"}
+_DIVERTER_STYLE = {"divert": "warn", "moving": "warn", "collect": "s1"}
+_REFILL_STYLE = {"request": "s1", "active": "s3", "settling": "s2"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Figures:
         self,
         title: str,
         unit: str,
-        items: Sequence[Line | Band | Dots | Bars],
+        items: Sequence[Item],
         limits: Sequence[Limit] = (),
         y: tuple[float, float] | None = None,
     ) -> Chart:
@@ -159,7 +158,7 @@ class Figures:
         time = np.arange(0.0, 60.0 * self.span[1] + 1.0, 5.0)
         values = set_point_series(self.line, self.scenario, self.minutes, time)[cv]
         scale = from_si(1.0, _UNITS[cv])
-        return Line(name="set point", x=time / 60.0, y=values * scale, css="sp", step=True)
+        return Line(name="set point", x=time / 60.0, y=values * scale, style="sp", step=True)
 
     def controlled(self) -> list[Chart]:
         """CVs of all runs: truth against set point and specification."""
@@ -175,7 +174,9 @@ class Figures:
         }
         charts = []
         for cv, name in _NAMES.items():
-            lines = [Line(name=c, x=t["time"], y=t[cv], css=c) for c, t in reversed(truths.items())]
+            lines = [
+                Line(name=c, x=t["time"], y=t[cv], style=c) for c, t in reversed(truths.items())
+            ]
             bounds = [Limit(y=y, text=f"specification {y:g}") for y in limits.get(cv, ())]
             set_point = self._set_points(cv)
             y = self._fit([*lines, set_point], [b.y for b in bounds])
@@ -187,7 +188,7 @@ class Figures:
         )
         for key, name, unit, zone in zones:
             lines = [
-                Line(name=c, x=t["time"], y=t[key], css=c) for c, t in reversed(truths.items())
+                Line(name=c, x=t["time"], y=t[key], style=c) for c, t in reversed(truths.items())
             ]
             bounds = [Limit(y=y, text=f"zone {y:g}") for y in (zone.lo, zone.hi)]
             charts.append(
@@ -208,17 +209,15 @@ class Figures:
                 Line(
                     name=run.controller,
                     x=t.time / 60.0,
-                    y=np.log10(1.0 + count),
+                    y=count.astype(float),
                     step=True,
-                    css=run.controller,
+                    style=run.controller,
                 )
             )
-        top = max(1.0, *(float(item.y[-1]) for item in lines))
         chart = self._chart(
             "Tablets out of specification, accumulated",
             "tablets, logarithmic",
             lines,
-            y=(0.0, 1.05 * top),
         )
         return replace(chart, counts=True)
 
@@ -241,19 +240,24 @@ class Figures:
                 name="truth",
                 x=t.time / 60.0,
                 y=trailing_mean(actual[cv], 5) * scale,
-                css="truth",
+                style="truth",
             )
             mean, half = run.quality[cv].T
-            band = Band(name="95 %", x=minutes, lo=mean - half, hi=mean + half, css="ci")
-            estimate = Line(name="estimate", x=minutes, y=mean, css="nmpc")
-            items: list[Line | Band | Dots | Bars] = [band, truth, estimate]
+            band = Band(name="95 % interval", x=minutes, lo=mean - half, hi=mean + half, style="ci")
+            estimate = Line(name="estimate", x=minutes, y=mean, style="nmpc")
+            items: list[Item] = [band, truth, estimate]
             lab = {
                 CV.TABLET_WEIGHT.value: [s.weight for s in run.samples],
                 CV.TENSILE_STRENGTH.value: [s.strength for s in run.samples],
             }.get(cv)
             if lab is not None:
                 items.append(
-                    Dots(name="lab", x=[s.time / 60.0 for s in run.samples], y=lab, css="lab")
+                    Dots(
+                        name="at-line sample",
+                        x=[s.time / 60.0 for s in run.samples],
+                        y=lab,
+                        style="lab",
+                    )
                 )
             y = self._fit([truth, estimate])
             charts.append(self._chart(f"{name}: estimate and truth", _UNITS[cv], items, y=y))
@@ -307,10 +311,10 @@ class Figures:
     ) -> Chart:
         mean, half = run.disturbances[name].T
         minutes = run.time / 60.0
-        items: list[Line | Band | Dots | Bars] = [
-            Band(name="95 %", x=minutes, lo=mean - half, hi=mean + half, css="ci"),
-            Line(name="truth", x=seconds / 60.0, y=known, css="truth"),
-            Line(name="estimate", x=minutes, y=mean, css="nmpc"),
+        items: list[Item] = [
+            Band(name="95 % interval", x=minutes, lo=mean - half, hi=mean + half, style="ci"),
+            Line(name="truth", x=seconds / 60.0, y=known, style="truth"),
+            Line(name="estimate", x=minutes, y=mean, style="nmpc"),
         ]
         lines = [item for item in items if isinstance(item, Line)]
         return self._chart(title, unit, items, y=self._fit(lines, [0.0]))
@@ -328,7 +332,7 @@ class Figures:
                     name=r.controller,
                     x=r.time / 60.0,
                     y=r.tags[f"{tag}/ACT"],
-                    css=r.controller,
+                    style=r.controller,
                     step=True,
                 )
                 for r in reversed(self.runs)
@@ -356,13 +360,13 @@ class Figures:
         for name, values in reversed(totals.items()):
             count, _ = np.histogram(values, edges)
             share = 100.0 * count / max(1, values.size)
-            bars.append(Bars(name=name, edges=edges, heights=share, css=name))
+            bars.append(Bars(name=name, edges=edges, heights=share, style=name))
         return Chart(
             title="Wall time of a cycle, read to write",
             unit="% of cycles",
             x=(0.0, longest),
             items=bars,
-            x_title="ms",
+            x_unit="ms",
         )
 
     # States
@@ -372,15 +376,17 @@ class Figures:
         rows = []
         for r in self.runs:
             rows.append(
-                Strip(name=f"{r.controller} mode", x=r.time / 60.0, texts=r.mode, css=_MODE_CSS)
+                Strip(
+                    name=f"{r.controller} mode", x=r.time / 60.0, texts=r.mode, styles=_MODE_STYLE
+                )
             )
         first = self.runs[0]
         x = first.time / 60.0
         rows += [
-            Strip(name="PLC mode", x=x, texts=first.texts[PLC.MODE_ACT], css=_PLC_CSS),
-            Strip(name="line", x=x, texts=first.texts[PLC.LINE_STATE], css=_LINE_CSS),
-            Strip(name="diverter", x=x, texts=first.texts[PLC.DIVERTER], css=_DIVERTER_CSS),
+            Strip(name="PLC mode", x=x, texts=first.texts[PLC.MODE_ACT], styles=_PLC_STYLE),
+            Strip(name="line", x=x, texts=first.texts[PLC.LINE_STATE], styles=_LINE_STYLE),
+            Strip(name="diverter", x=x, texts=first.texts[PLC.DIVERTER], styles=_DIVERTER_STYLE),
         ]
         for feeder, texts in zip(self.line.line.feeders, first.refills, strict=True):
-            rows.append(Strip(name=f"{feeder.name} refill", x=x, texts=texts, css=_REFILL_CSS))
+            rows.append(Strip(name=f"{feeder.name} refill", x=x, texts=texts, styles=_REFILL_STYLE))
         return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -13,12 +13,12 @@ from typing import Any
 from controller.records.hashes import software_hash
 from hil.config import ScenarioConfig
 from plant_models.line import ResolvedLine
+from tools.report.charts import Chart
 from tools.report.data import RunData
 from tools.report.figures import Figures
+from tools.report.plots import charts_figure, html, library, strips_figure
 from tools.report.results import Row, glance, goals, rows, shown, value_at
-from tools.report.strips import strips
-from tools.report.svg import Chart, render
-from tools.report.theme import SCRIPT, STYLE
+from tools.report.theme import STYLE
 
 __all__ = ["Facts", "report_page", "write_report"]
 
@@ -79,29 +79,26 @@ def report_page(
         _key(runs),
         '<div class="two">',
         f'<section><h2>Results</h2><div class="panel">{_table(scores, [("", glance())])}</div>'
-        f'<div class="panel below">{render(figures.tablets())}</div></section>',
+        f'<div class="panel plot below">{_tablets(figures)}</div></section>',
         f'<section><h2>Goals of this shift</h2><div class="panel">{_goals(scores)}</div></section>',
         "</div>",
         "<h2>Controlled variables and zones<small>truth, moving mean over 60 s; "
         "grey ground: before the counted window</small></h2>",
-        _charts(figures.controlled()),
+        _charts("controlled", figures.controlled()),
         _marks(figures),
     ]
     if estimates:
         parts += [
             "<h2>What the estimator saw<small>tablets made in each cycle, "
             "unknown to the controller</small></h2>",
-            _estimate_key(),
-            _charts([*estimates, *figures.disturbances(first)]),
+            _charts("estimates", [*estimates, *figures.disturbances(first)]),
         ]
     parts += [
         "<h2>Moves and computing time</h2>",
-        _key(runs, set_point=False),
-        _charts(figures.manipulated()),
+        _charts("moves", figures.manipulated()),
         f"<h2>States<small>line, diverter and refills of the {escape(first.controller)} run"
         "</small></h2>",
-        f'<div class="panel">{strips(figures.states(), figures.span, figures.marks)}'
-        f"{_state_key()}</div>",
+        f'<div class="panel plot"><div class="wide">{_states(figures)}</div>{_state_key()}</div>',
         "<h2>Events and alarms</h2>",
         f'<div class="panel">{_events(runs)}</div>',
         "<h2>All figures</h2>",
@@ -112,8 +109,8 @@ def report_page(
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{STYLE}</style></head><body><main>{''.join(parts)}</main>"
-        f"<script>{SCRIPT}</script></body></html>\n"
+        f"<style>{STYLE}</style><script>{library()}</script></head>"
+        f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
 
 
@@ -199,31 +196,29 @@ def _goals(scores: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _charts(charts: Iterable[Chart]) -> str:
-    panels = "".join(f'<div class="panel">{render(chart)}</div>' for chart in charts)
-    return f'<div class="grid">{panels}</div>'
+def _charts(name: str, charts: Sequence[Chart]) -> str:
+    plot = html(charts_figure(charts), name)
+    return f'<div class="panel plot"><div class="wide">{plot}</div></div>'
 
 
-def _key(runs: Sequence[RunData], *, set_point: bool = True) -> str:
+def _tablets(figures: Figures) -> str:
+    return html(charts_figure([figures.tablets()], columns=1, legend=False), "tablets")
+
+
+def _states(figures: Figures) -> str:
+    return html(strips_figure(figures.states(), figures.span, figures.marks), "states")
+
+
+def _key(runs: Sequence[RunData]) -> str:
     parts = [
         f'<span><i style="border-color:var(--{r.controller})"></i>'
         f"{escape(_TITLES.get(r.controller, r.controller))}</span>"
         for r in runs
     ]
-    if set_point:
-        parts.append('<span><i style="border-top:1px dashed #24292e"></i>set point</span>')
+    parts.append('<span><i style="border-top:1px dashed #24292e"></i>set point</span>')
     parts.append('<span><i style="border-top:1px dashed #6d747a"></i>limit</span>')
     parts.append('<span><i style="border-top:1px dotted #9aa1a7"></i>event</span>')
     return f'<p class="key">{"".join(parts)}</p>'
-
-
-def _estimate_key() -> str:
-    return (
-        '<p class="key"><span><i style="border-color:var(--nmpc)"></i>estimate</span>'
-        '<span><b style="background:rgba(29,79,140,.16)"></b>95 % interval</span>'
-        '<span><i style="border-top:1px solid #24292e"></i>truth</span>'
-        "<span>○ at-line sample, placed at the time it was taken</span></p>"
-    )
 
 
 def _state_key() -> str:

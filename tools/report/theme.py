@@ -1,16 +1,93 @@
-"""Looks and behaviour of the page: calm greys, colour for the abnormal and to tell runs apart.
+"""Looks of the page: calm greys, colour for the abnormal and to tell runs apart.
 
-After ISA-101: nothing blinks, shape and text say what colour says. The script adds a crosshair with
-read-outs over all charts of the same span; without it the page shows the same.
+After ISA-101: nothing blinks, shape and text say what colour says.
 """
 
 from __future__ import annotations
 
-__all__ = ["SCRIPT", "STYLE"]
+from typing import Any
 
-STYLE = """
-:root{--page:#e3e5e7;--panel:#f2f3f4;--field:#fafafa;--ink:#24292e;--soft:#5c646b;--rule:#c5cacd;
---grid:#e4e6e8;--nmpc:#1d4f8c;--pid:#b3701a;--plc:#8b9299;--bad:#b3261e;--warn:#d8a11e}
+__all__ = ["COLOURS", "GROUNDS", "LAYOUT", "LINES", "SMALL", "STYLE"]
+
+COLOURS = {
+    "page": "#e3e5e7",
+    "panel": "#f2f3f4",
+    "field": "#fafafa",
+    "before": "#eceef0",
+    "ink": "#24292e",
+    "soft": "#5c646b",
+    "rule": "#c5cacd",
+    "grid": "#e4e6e8",
+    "nmpc": "#1d4f8c",
+    "pid": "#b3701a",
+    "plc": "#8b9299",
+    "ci": "rgba(29,79,140,.16)",
+    "bad": "#b3261e",
+    "warn": "#d8a11e",
+}
+LINES: dict[str, dict[str, Any]] = {
+    "nmpc": {"color": COLOURS["nmpc"], "width": 1.6},
+    "pid": {"color": COLOURS["pid"], "width": 1.3},
+    "plc": {"color": COLOURS["plc"], "width": 1.3},
+    "truth": {"color": COLOURS["ink"], "width": 1.0},
+    "sp": {"color": COLOURS["ink"], "width": 1.0, "dash": "2px,2px"},
+    "lab": {"color": COLOURS["ink"], "width": 1.1},
+    "limit": {"color": "#6d747a", "width": 1.0, "dash": "6px,3px"},
+    "event": {"color": "#9aa1a7", "width": 1.0, "dash": "1.5px,3px"},
+}
+# States: ground and letters.
+GROUNDS = {
+    "s0": ("#fff", COLOURS["ink"]),
+    "s1": ("#d9dcdf", COLOURS["ink"]),
+    "s2": ("#b9bfc4", COLOURS["ink"]),
+    "s3": ("#7f878e", "#fff"),
+    "warn": (COLOURS["warn"], COLOURS["ink"]),
+    "bad": (COLOURS["bad"], "#fff"),
+}
+_FONT = 'system-ui,"Segoe UI","Helvetica Neue",Arial,sans-serif'
+SMALL = {"size": 10.5, "color": COLOURS["soft"]}
+_AXIS = {
+    "tickfont": SMALL,
+    "gridcolor": COLOURS["grid"],
+    "zeroline": False,
+    "ticks": "outside",
+    "ticklen": 3,
+}
+LAYOUT: dict[str, Any] = {
+    "template": {
+        "layout": {
+            "xaxis": {**_AXIS, "spikemode": "across", "spikethickness": -1.5},
+            "yaxis": {**_AXIS, "ticks": ""},
+        }
+    },
+    "paper_bgcolor": COLOURS["panel"],
+    "plot_bgcolor": COLOURS["field"],
+    "font": {"family": _FONT, "size": 12, "color": COLOURS["ink"]},
+    "hovermode": "x unified",
+    "hoverlabel": {
+        "bgcolor": "rgba(250,250,250,.92)",
+        "bordercolor": COLOURS["rule"],
+        "font": {"size": 11},
+    },
+    "legend": {
+        "orientation": "h",
+        "x": 0.0,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "traceorder": "reversed",
+        "bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12, "color": COLOURS["soft"]},
+    },
+    "modebar": {
+        "bgcolor": "rgba(0,0,0,0)",
+        "color": COLOURS["rule"],
+        "activecolor": COLOURS["soft"],
+    },
+}
+
+STYLE = (
+    f":root{{{';'.join(f'--{name}:{colour}' for name, colour in COLOURS.items())}}}"
+    + """
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
 font:14px/1.45 system-ui,"Segoe UI","Helvetica Neue",Arial,sans-serif}
@@ -25,10 +102,8 @@ margin-top:14px}
 .facts div{font-variant-numeric:tabular-nums}
 .facts span{display:block;color:var(--soft);font-size:12px}
 .facts code{font:12px ui-monospace,Consolas,monospace}
-.grid{display:grid;grid-template-columns:1fr 1fr;gap:10px}
-@media(max-width:880px){.grid{grid-template-columns:1fr}}
-.grid .panel{padding:8px 8px 4px}
-svg{display:block;width:100%;height:auto}
+.plot{padding:8px 8px 4px;overflow-x:auto}
+.wide{min-width:760px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:13px}
 th{font-weight:600;text-align:right;border-bottom:1px solid var(--ink);padding:3px 10px}
 td{text-align:right;padding:2px 10px;border-bottom:1px solid var(--grid)}
@@ -37,7 +112,7 @@ th:first-child,td:first-child,.unit-cell{text-align:left}
 .group td{font-weight:600;padding-top:9px;border-bottom:1px solid var(--rule)}
 .short td:last-child{white-space:nowrap}
 .missed{color:var(--bad);font-weight:600}
-.below{margin-top:10px;padding:8px 8px 4px}
+.below{margin-top:10px}
 .two{display:grid;grid-template-columns:1fr 1fr;gap:10px;align-items:start}
 @media(max-width:980px){.two{grid-template-columns:1fr}}
 .events td{text-align:left;vertical-align:top}
@@ -49,89 +124,6 @@ vertical-align:middle}
 .key b{display:inline-block;width:14px;height:11px;margin-right:6px;vertical-align:-1px;
 border:1px solid rgba(0,0,0,.15)}
 .glossary{color:var(--soft);font-size:12.5px;max-width:105ch}
-text{font-family:inherit;fill:var(--ink)}
-.title{font-size:12.5px;font-weight:600}
-.unit{font-weight:400;fill:var(--soft);font-size:11.5px}
-.tick,.note{font-size:10.5px;fill:var(--soft)}
-.number{font-size:9px;fill:var(--soft)}
-.end{text-anchor:end}.mid{text-anchor:middle}
-.field{fill:var(--field)}.before{fill:#eceef0}
-.grid-line,line.grid{stroke:var(--grid);stroke-width:1}
-.axis{stroke:var(--rule)}.tickmark{stroke:var(--rule)}
-.mark{stroke:#9aa1a7;stroke-width:1;stroke-dasharray:1.5 3}
-.limit{stroke:#6d747a;stroke-width:1;stroke-dasharray:6 3}
-.line{fill:none;stroke-width:1.3;stroke-linejoin:round}
-.nmpc{stroke:var(--nmpc)}.pid{stroke:var(--pid)}.plc{stroke:var(--plc)}
-path.line.nmpc{stroke-width:1.6}
-.truth{stroke:#24292e;stroke-width:1}
-.sp{stroke:#24292e;stroke-width:1;stroke-dasharray:2 2}
-.band.ci{fill:#1d4f8c;fill-opacity:.16;stroke:none}
-.bars{fill-opacity:.1;stroke-width:1.3}
-.bars.nmpc{fill:var(--nmpc)}.bars.pid{fill:var(--pid)}.bars.plc{fill:var(--plc)}
-.dot.lab{fill:#fff;stroke:#24292e;stroke-width:1.1}
-.state{stroke:#f2f3f4;stroke-width:.6}
-.s0{fill:#fff}.s1{fill:#d9dcdf}.s2{fill:#b9bfc4}.s3{fill:#7f878e}.bad{fill:var(--bad)}
-.warn{fill:var(--warn)}
-.state-text{font-size:10px}.s3-text,.bad-text{fill:#fff}
-.cross{stroke:#24292e;stroke-width:.7;pointer-events:none}
-.read{font-size:10.5px;font-weight:600;pointer-events:none;paint-order:stroke;stroke:#fafafa;
-stroke-width:3px}
-.read.nmpc{fill:var(--nmpc)}.read.pid{fill:var(--pid)}.read.plc{fill:var(--plc)}
-.read.nmpc,.read.pid,.read.plc,.read.truth,.read.sp{stroke:#fafafa;stroke-width:3px;
-stroke-dasharray:none}
 @media print{body{background:#fff}.panel{break-inside:avoid}}
 """
-
-# Lines are read back from their paths: no number is in the page twice.
-SCRIPT = """
-(function(){
-const L=52,R=542,T=30,B=174,NS='http://www.w3.org/2000/svg';
-const charts=[...document.querySelectorAll('svg.chart')].map(function(svg){
-  const x=svg.dataset.x.split(',').map(Number),y=svg.dataset.y.split(',').map(Number);
-  const lines=[...svg.querySelectorAll('path.line')].map(function(p){
-    const n=(p.getAttribute('d')||'').split(/[ML,]/).filter(Boolean).map(Number),pts=[];
-    for(let i=0;i+1<n.length;i+=2)pts.push([n[i],n[i+1]]);
-    return{name:p.dataset.name,css:p.getAttribute('class').replace('line ',''),pts:pts};
-  });
-  const g=document.createElementNS(NS,'g');svg.appendChild(g);
-  return{svg:svg,x:x,y:y,lines:lines,g:g};
-}).filter(function(c){return c.lines.length;});
-function value(c,py){
-  const v=c.y[0]+(B-py)/(B-T)*(c.y[1]-c.y[0]);
-  return c.svg.dataset.counts==='1'?Math.pow(10,v)-1:v;
-}
-function show(px){
-  charts.forEach(function(c){
-    c.g.textContent='';
-    if(px===null)return;
-    const add=function(kind,attrs,text){
-      const e=document.createElementNS(NS,kind);
-      for(const k in attrs)e.setAttribute(k,attrs[k]);
-      if(text)e.textContent=text;
-      c.g.appendChild(e);
-    };
-    add('line',{'class':'cross',x1:px,x2:px,y1:T,y2:B});
-    const span=c.svg.dataset.counts==='1'?100:c.y[1]-c.y[0];
-    const digits=Math.max(0,2-Math.floor(Math.log10(span)));
-    const left=px<(L+R)/2;
-    c.lines.forEach(function(l,i){
-      let at=null;
-      for(const p of l.pts){if(p[0]<=px+0.6)at=p;else break;}
-      if(!at||px-at[0]>8&&l.css!=='sp'&&l.css!=='truth')return;
-      add('text',{'class':'read '+l.css,x:left?px+6:px-6,y:T+12+12*i,
-        'text-anchor':left?'start':'end'},l.name+' '+value(c,at[1]).toFixed(digits));
-    });
-    const t=c.x[0]+(px-L)/(R-L)*(c.x[1]-c.x[0]);
-    add('text',{'class':'read',x:left?px+6:px-6,y:B-5,'text-anchor':left?'start':'end'},
-      t.toFixed(1)+' min');
-  });
-}
-charts.forEach(function(c){
-  c.svg.addEventListener('mousemove',function(e){
-    const b=c.svg.getBoundingClientRect(),px=(e.clientX-b.left)/b.width*560;
-    show(px>=L&&px<=R?px:null);
-  });
-  c.svg.addEventListener('mouseleave',function(){show(null);});
-});
-})();
-"""
+)
