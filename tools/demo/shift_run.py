@@ -78,6 +78,11 @@ class ShiftRun:
             done, _ = await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 await task
+        except Exception:
+            # a process that ended is the cause, a broken link its effect; it shows a little later
+            await asyncio.sleep(2.0 * _WATCH_S)
+            self._look()
+            raise
         finally:
             for task in (work, watch):
                 task.cancel()
@@ -88,10 +93,13 @@ class ShiftRun:
         """End the run when a process ends that should not."""
         while True:
             await asyncio.sleep(_WATCH_S)
-            for name, child in list(self._children.items()):
-                if not child.running:
-                    code = child.process.returncode
-                    raise ChildFailed(f"{name} ended with {code}:\n{child.last_words()}")
+            self._look()
+
+    def _look(self) -> None:
+        for name, child in list(self._children.items()):
+            if not child.running:
+                code = child.process.returncode
+                raise ChildFailed(f"{name} ended with {code}:\n{child.last_words()}")
 
     def _stop(self) -> None:
         for name in ("controller", "plant"):
