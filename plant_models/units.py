@@ -33,14 +33,13 @@ UNITS: dict[str, Unit] = {
         Unit("rpm", 1.0 / 60.0, "RPM", "revolutions per minute"),
         Unit("mm", 1e-3, "MMT", "millimetre"),
         Unit("kN", 1e3, "B47", "kilonewton"),
-        Unit("1/h", 1.0 / 3600.0, "H10", "reciprocal hour"),
         Unit("N", 1.0, "NEW", "newton"),
         Unit("N m", 1.0, "NU", "newton metre"),
         Unit("MPa", 1e6, "MPA", "megapascal"),
         Unit("%", 1e-2, "P1", "percent"),
         Unit(LABEL_PERCENT, 1e-2, "P1", "percent of the label claim"),
         Unit("s", 1.0, "SEC", "second"),
-        Unit("1/h", 1.0 / 3600.0, "HUR", "per hour"),
+        Unit("1/h", 1.0 / 3600.0, "H10", "per hour"),
     )
 }
 
