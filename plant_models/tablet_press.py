@@ -28,12 +28,14 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from plant_models.maths import Expr, exp, log, maximum, sqrt
 
 __all__ = [
     "Compact",
     "Compaction",
+    "Machine",
     "PressParameters",
     "compress_at_fill",
     "compress_at_force",
@@ -53,6 +55,18 @@ __all__ = [
 ]
 
 _LN10 = 2.302585092994046
+
+
+class Machine(Protocol):
+    """What a force needs to know of a press in SI: die area [m2], compliance 1/k_m [m/N]."""
+
+    @property
+    def die_area(self) -> float:
+        """Cross-section of the die [m2]."""
+
+    @property
+    def compliance(self) -> float:
+        """Give of punches and frame [m/N]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +166,7 @@ def force_gain(c: Compaction, density: Expr) -> Expr:
     return (c.critical_density / density) * c.a / (shrink * (c.a - shrink))
 
 
-def force_at_weight(p: PressParameters, c: Compaction, weight: Expr, thickness_set: Expr) -> Expr:
+def force_at_weight(p: Machine, c: Compaction, weight: Expr, thickness_set: Expr) -> Expr:
     """Force [N] that ``weight`` [kg] meets at a thickness setting [m]: (P3-P5) in closed form.
 
     (P5) with (P3, P4) is a quadratic in ``P``; its positive root is taken, 0 where the powder does
