@@ -115,6 +115,9 @@ def process_image(
     _feeders(image, state, readings, now, start + 1.0)
     for tag, name in _PRESS:
         image[tag] = _shown(getattr(readings, name), UNITS[table[tag].unit].factor, start + 1.0)
+    turret = readings.turret_speed
+    rate = Reading(turret.value * p.press.stations, turret.status, turret.second)
+    image["Line/Press/TabletRate/PV"] = _shown(rate, UNITS["1/h"].factor, start + 1.0)
     _lab(image, readings.lab, now, start + 1.0)
     for name, count in (
         ("Made", counters.made),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plant_models.config import LineConfig
-from plant_models.signals import APC, LAB, PLC, DataType, MvSpec, Signal, SignalTable, Writer
+from plant_models.signals import APC, LAB, MV, PLC, DataType, MvSpec, Signal, SignalTable, Writer
 from plant_models.units import LABEL_PERCENT
 
 __all__ = ["signal_table"]
@@ -25,7 +25,7 @@ def signal_table(config: LineConfig) -> SignalTable:
     signals: list[Signal] = []
     for index, feeder in enumerate(config.feeders, start=1):
         signals += _feeder_signals(f"Line/Feeder{index}", feeder.hopper_kg)
-    signals += _unit_signals(config)
+    signals += _unit_signals(config, _force_range(mvs))
     for spec in mvs:
         signals += _mv_signals(spec)
     signals += _plc_signals() + _apc_signals()
@@ -60,16 +60,22 @@ def _feeder_signals(unit: str, hopper: float) -> list[Signal]:
     ]
 
 
-def _unit_signals(config: LineConfig) -> list[Signal]:
+def _force_range(mvs: tuple[MvSpec, ...]) -> float:
+    """Upper end of the force transducers [kN]: 20, or 25 % above the highest set point."""
+    return max(20.0, *(1.25 * m.hi for m in mvs if m.tag == MV.MAIN_FORCE))
+
+
+def _unit_signals(config: LineConfig, force: float) -> list[Signal]:
     tablets = config.instruments.lab_tablets
     return [
         _double("Line/Blender/Torque/PV", "N m", 0.0, 20.0, "impeller torque", cycle=False),
         _double("Line/Chute/Level/PV", "%", 0.0, 120.0, "height, that is volume"),
         _double("Line/FeedFrame/Potency/PV", LABEL_PERCENT, 0.0, 200.0, "NIR in the feed frame"),
         _double("Line/FeedFrame/PaddleSpeed/PV", "rpm", 0.0, 150.0, "paddle speed"),
-        _double("Line/Press/MainForce/PV", "kN", 0.0, 20.0, "mean main force, last revolution"),
+        _double("Line/Press/TabletRate/PV", "1/h", 0.0, 1e6, "tablets made per hour"),
+        _double("Line/Press/MainForce/PV", "kN", 0.0, force, "mean main force, last revolution"),
         _double("Line/Press/MainForceRSD/PV", "%", 0.0, 50.0, "its RSD over the stations"),
-        _double("Line/Press/PreForce/PV", "kN", 0.0, 20.0, "mean pre-compression force"),
+        _double("Line/Press/PreForce/PV", "kN", 0.0, force, "mean pre-compression force"),
         _double("Line/Press/PreForceRSD/PV", "%", 0.0, 50.0, "its RSD over the stations"),
         _double("Line/Press/EjectionForce/PV", "N", 0.0, 1000.0, "mean ejection force"),
         *[

@@ -73,6 +73,10 @@ def test_a_running_plant_shows_what_it_does() -> None:
     assert values[f"{MV.TURRET_SPEED}/SRC"].value == "LOOP"
     assert values["Line/Feeder2/MassFlow/SP"].value == pytest.approx(17.8, rel=0.02)
     assert values["Line/Press/Made/PV"].value == plant.tally.made
+    turret, rate = values[f"{MV.TURRET_SPEED}/FBK"], values["Line/Press/TabletRate/PV"]
+    assert isinstance(turret.value, float)
+    assert rate.value == pytest.approx(turret.value * line().product.stations * 60.0)
+    assert (rate.status, rate.source_time) == (turret.status, turret.source_time)
 
 
 def test_a_lab_sample_is_placed_at_sampling_and_published_later() -> None:

@@ -92,6 +92,18 @@ def test_feeders_are_numbered_in_the_order_of_the_configuration(table: SignalTab
     assert "Line/Feeder4/MassFlow/PV" not in table
 
 
+@pytest.mark.parametrize(("highest", "range_kn"), [(12.0, 20.0), (48.0, 60.0)])
+def test_the_force_transducers_reach_beyond_the_highest_set_point(
+    reference: ResolvedLine, highest: float, range_kn: float
+) -> None:
+    manipulated = tuple(
+        m.model_copy(update={"hi": highest}) if m.tag == MV.MAIN_FORCE else m
+        for m in reference.line.manipulated
+    )
+    table = signal_table(reference.line.model_copy(update={"manipulated": manipulated}))
+    assert table["Line/Press/MainForce/PV"].hi == table["Line/Press/PreForce/PV"].hi == range_kn
+
+
 def test_signals_convert_by_their_unit(table: SignalTable) -> None:
     signal = table["Line/Press/MainForce/PV"]
     assert signal.to_si(7.24) == pytest.approx(7240.0)
