@@ -34,9 +34,11 @@ from plant_models.signals import (
     is_good,
 )
 
-__all__ = ["POTENCY", "TagHistory", "ValidationState", "Validator"]
+__all__ = ["POTENCY", "TABLET_RATE", "TagHistory", "ValidationState", "Validator"]
 
 POTENCY = "Line/FeedFrame/Potency/PV"
+TABLET_RATE = "Line/Press/TabletRate/PV"
+_STANDS_BELOW_PER_H = 1.0
 NEVER = -math.inf
 _RECENT = 5
 _BAD_BIT = 0x80000000
@@ -189,8 +191,7 @@ class Validator:
         refills = {
             f"{u}/Refill/PV": _refill(snapshot.text(f"{u}/Refill/PV")) for u in self._feeders
         }
-        turret = snapshot.number(f"{MV.TURRET_SPEED}/FBK")
-        stands = turret is not None and turret < self._config.turret_stands_below_rpm
+        stands = self._stands(snapshot)
         measurements: dict[str, Measurement] = {}
         tags: dict[str, TagHistory] = {}
         missing: list[str] = []
@@ -237,6 +238,14 @@ class Validator:
         return validated, ValidationState(
             tags=tags, lab_id=lab_id, actual=actual, feeder_rates=rates, lots=lots
         )
+
+    def _stands(self, snapshot: Snapshot) -> bool:
+        """Whether the press stands: by its turret or, if that is unreadable, by its tablets."""
+        turret = snapshot.number(f"{MV.TURRET_SPEED}/FBK")
+        if turret is not None:
+            return turret < self._config.turret_stands_below_rpm
+        rate = snapshot.number(TABLET_RATE)
+        return rate is not None and rate < _STANDS_BELOW_PER_H
 
     def _judge(
         self, rule: _Rule, item: Value | None, now: float, old: TagHistory, context: str

@@ -7,7 +7,7 @@ import pytest
 
 from controller.config import SourceClockConfig, TagRuleConfig, ValidationConfig
 from controller.data import LabSample, Measurement, Validated, Verdict
-from controller.validation import POTENCY, ValidationState, Validator
+from controller.validation import POTENCY, TABLET_RATE, ValidationState, Validator
 from plant_models.signals import (
     BAD,
     LAB,
@@ -172,6 +172,18 @@ def test_forces_of_a_standing_press_are_dropped() -> None:
     bench = warm(Bench())
     bench.plant.values[f"{MV.TURRET_SPEED}/FBK"] = 0.0
     assert bench.next().measurements[FORCE].reason == "press stands"
+
+
+def test_a_press_without_a_turret_speed_stands_when_it_makes_no_tablets() -> None:
+    bench = warm(Bench())
+    bench.plant.values[TABLET_RATE] = 0.0
+    assert bench.next().measurements[FORCE].reason == ""
+    bench.plant.status[f"{MV.TURRET_SPEED}/FBK"] = BAD
+    assert bench.next().measurements[FORCE].reason == "press stands"
+    bench.plant.values[TABLET_RATE] = 600.0
+    assert bench.next().measurements[FORCE].reason == ""
+    bench.plant.status[TABLET_RATE] = BAD
+    assert bench.next().measurements[FORCE].reason == ""
 
 
 def test_a_lost_required_measurement_is_missed_after_its_grace() -> None:
