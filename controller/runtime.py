@@ -167,6 +167,9 @@ class Runtime:
             await self._lose(str(error), recorder)
             return
         read_ms = 1e3 * (self._clock.monotonic() - began)
+        if snapshot.time < self._state.time:
+            back = self._state.time - snapshot.time
+            log.warning("plant time went back by %.0f s: what is remembered is of later data", back)
         await self._cycle(snapshot, recorder, read_ms=read_ms)
         if self._lost:
             await self._lose(self._lost, recorder)

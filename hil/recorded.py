@@ -79,7 +79,8 @@ class RecordedPlant:
     recording
         What was recorded.
     first_row
-        Row that is shown first, one period after the beginning.
+        Row that is shown first, one period after the beginning; until then the time is that of the
+        row before it.
     run_dir
         Where the place in the recording is saved; ``None`` saves nothing.
 
@@ -123,7 +124,8 @@ class RecordedPlant:
         self.refused = 0
         self.second = 0
         self.speed = 0.0
-        before = self._times[first_row] - self._period
+        before = self._times[first_row - 1] if first_row else self._times[0] - self._period
+        self._before = before
         self._registers = {
             APC.HB: Value(0, INITIAL_VALUE, before),
             APC.STATE: Value("OFF", INITIAL_VALUE, before),
@@ -164,11 +166,11 @@ class RecordedPlant:
 
     @property
     def time(self) -> float:
-        """Time of the row that is shown [s, UTC]; the last row's at the end."""
+        """Time of the row that is shown [s, UTC]; beyond either end that of the last row passed."""
         if self.ended:
             return self._times[-1]
         row = self.row
-        return self._times[self._first_row] - self._period if row is None else self._times[row]
+        return self._before if row is None else self._times[row]
 
     def advance(self, seconds: int) -> None:
         """Let ``seconds`` of plant time pass."""

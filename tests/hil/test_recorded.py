@@ -155,6 +155,10 @@ def test_a_recording_can_begin_later() -> None:
     one, other = whole.values(), late.values()
     assert {t: one[t] for t in RECORDED} == {t: other[t] for t in RECORDED}
     assert RecordedPlant(line(), made_recording(), first_row=24).time == START + 23 * PERIOD
+    late = RecordedPlant(line(), made_recording(), first_row=GAP)
+    assert late.time == START + (GAP - 1) * PERIOD
+    late.advance(PERIOD)
+    assert late.time == START + GAP * PERIOD + PAUSE
     for row in (-1, 40):
         with pytest.raises(ValueError, match=f"no row {row}; its 40 rows"):
             RecordedPlant(line(), made_recording(), first_row=row)

@@ -14,12 +14,13 @@ from rich.console import Console
 
 from controller.algorithms import make_brain
 from controller.config import ControllerConfig
-from controller.cycle_data import CycleSetup, initial_state, make_setup
+from controller.cycle_data import CycleSetup, CycleState, initial_state, make_setup
 from controller.link.client import Credentials, PlantLink
 from controller.link.server import OperatorServer
 from controller.link.tagmap import TagMapConfig
 from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
+from controller.records.state_file import load_state, resumed
 from controller.runtime import Runtime
 from controller.targets import product_targets
 from hil.hardening import HardenedServer, caller
@@ -44,6 +45,7 @@ class _Order:
 
     config: ControllerConfig
     setup: CycleSetup
+    state: CycleState
     tagmap: TagMapConfig | None
     security: SecurityConfig
     run: RunDir
@@ -68,11 +70,15 @@ def control(
         Path | None, typer.Option(help="Security settings; built-in ones by default.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Saved state of this controller, whose memory of the data it takes."),
+    ] = None,
 ) -> None:
     """Run a controller until it is stopped (Ctrl-C)."""
     console = Console(highlight=False)
     try:
-        order = _order(controller, endpoint, port, security, run)
+        order = _order(controller, endpoint, port, security, run, resume)
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
@@ -84,7 +90,12 @@ def control(
 
 
 def _order(
-    file: Path, endpoint: str | None, port: int | None, security: Path | None, run: Path | None
+    file: Path,
+    endpoint: str | None,
+    port: int | None,
+    security: Path | None,
+    run: Path | None,
+    resume: Path | None,
 ) -> _Order:
     config: ControllerConfig = load_controller(file)
     line_file = file.parent / config.line
@@ -98,6 +109,9 @@ def _order(
         product_targets(line),
         software_hash(),
     )
+    state = initial_state(setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
+    if resume is not None:
+        state = resumed(state, load_state(resume, setup))
     tagmap_file = file.parent / config.link.tagmap if config.link.tagmap else None
     folder = RunDir(run) if run is not None else new_run(config.name)
     folder.keep([file, line_file, *([tagmap_file] if tagmap_file else [])])
@@ -107,6 +121,7 @@ def _order(
     return _Order(
         config=config,
         setup=setup,
+        state=state,
         tagmap=load_tagmap(tagmap_file) if tagmap_file else None,
         security=SecurityConfig() if security is None else load_security(security),
         run=folder,
@@ -148,13 +163,12 @@ async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
         host=order.host,
         port=order.port,
     )
-    state = initial_state(order.setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
     runtime = Runtime(
         order.setup,
-        state,
+        order.state,
         link,
         server,
-        lambda: Historian(sqlite_url(order.run.historian), order.setup, state),
+        lambda: Historian(sqlite_url(order.run.historian), order.setup, order.state),
         clock,
     )
     await server.start(runtime)
