@@ -40,6 +40,7 @@ __all__ = [
     "load_line",
     "load_material",
     "load_product",
+    "load_recording_mapping",
     "load_scenario",
     "load_security",
     "load_tagmap",
@@ -57,6 +58,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "scenario": ("hil.config", "ScenarioConfig"),
     "security": ("tools.security", "SecurityConfig"),
     "tagmap": ("controller.link.tagmap", "TagMapConfig"),
+    "recording": ("tools.recordings.mapping", "RecordingMapping"),
 }
 
 # kind -> fields that hold a path, and the kind of file they point to.
@@ -372,3 +374,8 @@ def load_security(path: Path | str) -> Any:
 def load_tagmap(path: Path | str) -> Any:
     """Load a tag map: a `controller.link.tagmap.TagMapConfig`."""
     return _load_as(path, "tagmap")
+
+
+def load_recording_mapping(path: Path | str) -> Any:
+    """Load the mapping of a recording's file: a `tools.recordings.mapping.RecordingMapping`."""
+    return _load_as(path, "recording")

@@ -1,0 +1,1 @@
+"""Recorded presses: read, checked, scored and forecast."""
