@@ -160,6 +160,11 @@ class RecordedPlant:
         return row if self._first_row <= row < self._size else None
 
     @property
+    def next_row(self) -> int:
+        """Row that comes after the one shown; the number of rows when there is none."""
+        return min(self._first_row + self.second // self._period, self._size)
+
+    @property
     def ended(self) -> bool:
         """Whether the last row is over."""
         return self._first_row + self.second // self._period > self._size

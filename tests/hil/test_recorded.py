@@ -116,7 +116,7 @@ def test_before_the_first_row_the_recorded_tags_wait() -> None:
     plant = RecordedPlant(line(), made_recording())
     for _ in range(PERIOD):
         values = plant.values()
-        assert plant.row is None and not plant.ended
+        assert (plant.row, plant.next_row, plant.ended) == (None, 0, False)
         assert {values[tag] for tag in RECORDED} == {Value(None, WAITING, START - PERIOD)}
         assert values[PLC.TIME].value == START - PERIOD
         plant.advance(1)
@@ -142,7 +142,7 @@ def test_after_the_last_row_nothing_recorded_is_readable_and_time_stays() -> Non
     for _ in range(3):
         plant.advance(PERIOD)
         values = plant.values()
-        assert plant.ended and plant.row is None
+        assert (plant.row, plant.next_row, plant.ended) == (None, 40, True)
         assert {values[tag] for tag in RECORDED} == {Value(None, ENDED, last)}
         assert values[PLC.TIME].value == last
         assert values[PLC.HB].value == plant.second
