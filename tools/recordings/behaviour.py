@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from plant_models.signal_checks import frozen, repeats
 from tools.recordings.draft import Draft
-from tools.recordings.findings import RecordingError
+from tools.recordings.findings import RecordingError, duration_text
 from tools.recordings.frame import Frame
 from tools.recordings.mapping import factor_of
 
@@ -94,7 +94,7 @@ def _frozen(draft: Draft) -> None:
                 "",
                 "error",
                 f"{', '.join(names)} stand still together while the press runs, for "
-                f"{_longest(still, frame) / 60.0:.0f} min at most: the recorder hung",
+                f"{duration_text(_longest(still, frame))} at most: the recorder hung",
                 "these taken as missing there",
             )
             for name in names:
@@ -108,7 +108,7 @@ def _frozen(draft: Draft) -> None:
             "main_force",
             "error",
             "the force does not change at all while the press runs, for "
-            f"{_longest(still, frame) / 60.0:.0f} min at most",
+            f"{duration_text(_longest(still, frame))} at most",
             "taken as missing there",
         )
         draft.blank("main_force", still)
@@ -124,8 +124,11 @@ def _facts(draft: Draft) -> None:
     frame, running = draft.frame, draft.running
     nowhere = np.zeros(frame.size, dtype=bool)
     raw = draft.frame.numbers
-    for name in draft.channels:
-        missing = np.isnan(raw[draft.columns[name]])
+    columns = np.column_stack([np.isnan(raw[draft.columns[name]]) for name in draft.channels])
+    empty = np.asarray(columns.all(axis=1))
+    if empty.any():
+        draft.say(empty, "missing", "", "info", "rows without any number", "kept as missing")
+    for name, missing in zip(draft.channels, columns.T & ~empty, strict=True):
         if missing.any():
             draft.say(missing, "missing", name, "info", "no number", "kept as missing")
     if not running.any():

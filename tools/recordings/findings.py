@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Finding", "RecordingError", "Severity", "found_in"]
+__all__ = ["Finding", "RecordingError", "Severity", "duration_text", "found_in"]
 
 Severity = Literal["info", "warning", "error"]
 
@@ -48,6 +48,14 @@ class RecordingError(ValueError):
         if where:
             lines.insert(1, f"at     {where}")
         super().__init__("\n".join(lines))
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time in the unit that suits it."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def found_in(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plant_models.signal_checks import backward, gaps, repeated_times
-from tools.recordings.findings import Finding, RecordingError
+from tools.recordings.findings import Finding, RecordingError, duration_text
 from tools.recordings.frame import Frame
 from tools.recordings.mapping import RecordingMapping
 from tools.recordings.text_table import Refused, Table
@@ -334,7 +334,7 @@ def _spacing(frame: Frame) -> list[Finding]:
                     "gap",
                     "time",
                     "info",
-                    f"no rows {where}, for {float(step[rows].max()):.0f} s at most",
+                    f"no rows {where}, for {duration_text(float(step[rows].max()))} at most",
                     "kept as gaps; no forecast crosses one",
                 )
             )
