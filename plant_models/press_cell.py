@@ -29,9 +29,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plant_models.maths import Expr, exp, log, maximum
-from plant_models.tablet_press import Compaction, force_at_weight
+from plant_models.tablet_press import (
+    Compaction,
+    force_at_weight,
+    force_gain,
+    kawakita_density,
+)
 
-__all__ = ["Law", "PressCell", "main_force", "tablet_weight"]
+__all__ = [
+    "Law",
+    "PressCell",
+    "force_sensitivity",
+    "main_force",
+    "relative_density",
+    "tablet_weight",
+    "weight_at_force",
+]
 
 Law = Literal["kawakita", "heckel"]
 
@@ -86,15 +99,48 @@ def main_force(
     height = band + cell.cup_height  # (C2)
     stretch = 1.0 if tablet_rate is None else _rate_factor(cell, tablet_rate)
     if cell.law == "kawakita":
-        powder = Compaction(
-            a=cell.a,
-            scale=cell.scale * stretch,
-            critical_density=cell.critical_density,
-            true_density=cell.true_density,
-        )
-        return force_at_weight(cell, powder, weight, height)  # (C4)
+        return force_at_weight(cell, _powder(cell, stretch), weight, height)  # (C4)
     solid = weight / (cell.true_density * cell.die_area)  # (C2)
     return _heckel_force(cell, solid, height, cell.heckel_slope / stretch)
+
+
+def relative_density(cell: PressCell, force: Expr, tablet_rate: Expr | None = None) -> Expr:
+    """In-die relative density [-] that takes ``force`` [N] (C4-C6)."""
+    stretch = 1.0 if tablet_rate is None else _rate_factor(cell, tablet_rate)
+    pressure = force / cell.die_area
+    if cell.law == "kawakita":
+        return kawakita_density(_powder(cell, stretch), pressure)
+    return 1.0 - exp(-(cell.heckel_slope / stretch * pressure + cell.heckel_intercept))  # (C5)
+
+
+def weight_at_force(
+    cell: PressCell, force: Expr, band: Expr, tablet_rate: Expr | None = None
+) -> Expr:
+    """Tablet weight [kg] whose compression at ``band`` [m] takes ``force`` [N] (C1-C6 inverted)."""
+    loaded = band + cell.cup_height + cell.compliance * force
+    return relative_density(cell, force, tablet_rate) * cell.true_density * cell.die_area * loaded
+
+
+def force_sensitivity(
+    cell: PressCell, force: Expr, band: Expr, tablet_rate: Expr | None = None
+) -> Expr:
+    """``dlnF/dlnW`` [-] at a fixed band [m] where the force is ``force`` [N], machine included."""
+    density = relative_density(cell, force, tablet_rate)
+    if cell.law == "kawakita":
+        rigid = force_gain(_powder(cell, 1.0), density)
+    else:
+        rigid = density / ((1.0 - density) * (-log(1.0 - density) - cell.heckel_intercept))
+    give = cell.compliance * force
+    return 1.0 / (1.0 / rigid + give / (band + cell.cup_height + give))  # (C3)
+
+
+def _powder(cell: PressCell, stretch: Expr) -> Compaction:
+    return Compaction(
+        a=cell.a,
+        scale=cell.scale * stretch,
+        critical_density=cell.critical_density,
+        true_density=cell.true_density,
+    )
 
 
 def _rate_factor(cell: PressCell, tablet_rate: Expr) -> Expr:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plant_models.press_cell import Law, PressCell, main_force, tablet_weight
+from plant_models.press_cell import (
+    Law,
+    PressCell,
+    force_sensitivity,
+    main_force,
+    relative_density,
+    tablet_weight,
+    weight_at_force,
+)
 from plant_models.tablet_press import Compaction, kawakita_pressure
 
 AREA = pi * 8.1e-3**2 / 4.0
@@ -118,3 +126,27 @@ def test_without_a_rate_it_is_the_reference_rate() -> None:
     for cell in CELLS.values():
         assert main_force(cell, 6.45e-3, BAND) == main_force(cell, 6.45e-3, BAND, 0.0, 30.0)
         assert main_force(cell, 6.45e-3, BAND) < main_force(cell, 6.45e-3, BAND, 0.0, 60.0)
+
+
+@given(laws, fills, bands, logs, rates)
+def test_weight_and_density_at_a_force_are_those_that_take_it(
+    law: Law, fill: float, band: float, log_volume: float, rate: float
+) -> None:
+    cell = CELLS[law]
+    force = main_force(cell, fill, band, log_volume, rate)
+    if force == 0.0:
+        return
+    weight = tablet_weight(cell, fill, log_volume)
+    assert weight_at_force(cell, force, band, rate) == pytest.approx(weight, rel=1e-9)
+    solid = weight / (cell.true_density * AREA)
+    height = band + cell.cup_height + cell.compliance * force
+    assert relative_density(cell, force, rate) == pytest.approx(solid / height, rel=1e-9)
+
+
+@pytest.mark.parametrize("law", sorted(CELLS))
+def test_the_sensitivity_is_the_slope_in_logarithms(law: str) -> None:
+    cell = CELLS[law]
+    force = main_force(cell, 6.45e-3, BAND, 0.0, 40.0)
+    more, less = (main_force(cell, 6.45e-3, BAND, v, 40.0) for v in (-1e-5, 1e-5))
+    slope = (np.log(more) - np.log(less)) / 2e-5
+    assert force_sensitivity(cell, force, BAND, 40.0) == pytest.approx(slope, rel=1e-6)
