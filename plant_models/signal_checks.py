@@ -20,6 +20,7 @@ __all__ = [
     "gaps",
     "jump",
     "late",
+    "not_newer",
     "out_of_range",
     "repeated_times",
     "repeats",
@@ -44,6 +45,11 @@ def late(now: float, source: float, age_max: float, ahead_max: float) -> str:
     if source - now > ahead_max:
         return f"{source - now:.0f} s in the future"
     return ""
+
+
+def not_newer(source: float, before: float) -> str:
+    """Why a reading of time ``source`` tells nothing after one of time ``before`` [s]."""
+    return "no new reading" if source <= before else ""
 
 
 def same_readings(value: float, before: float, count: int) -> int:

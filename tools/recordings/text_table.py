@@ -220,18 +220,27 @@ def _body(
     kept: dict[str, str] = {}
     time, numbers = array("d"), array("q")
     table = Table(header, np.zeros(0, int), np.zeros(0), texts, {})
+    before = lines.number
     for row in rows:
         line = lines.number
-        if not row:
-            continue
-        table.rows += 1
-        if table.rows > mapping.checks.rows_max:
+        if line != before + 1:
+            raise RecordingError(
+                file,
+                f"a quote opens here and closes {line - before - 1} lines further on, if at all",
+                "quotes in pairs, each pair within its line",
+                f"line {before + 1}",
+            )
+        before = line
+        if line > mapping.checks.rows_max + 1:
             raise RecordingError(
                 file,
                 f"more than {mapping.checks.rows_max} rows",
                 "a shorter file, or a larger `checks: rows_max` in a mapping",
                 f"line {line}",
             )
+        if not row:
+            continue
+        table.rows += 1
         if len(row) != len(header):
             table.malformed.add(line, f"{len(row)} cells instead of {len(header)}")
             continue
