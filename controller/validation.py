@@ -1,7 +1,9 @@
 """From a snapshot to validated measurements in SI, each with weight, verdict and reason.
 
 Checks per tag, in this order: value present, status, age, new reading, context (refill, press
-standing), range, slope, spike, freeze. Too little left is said (`Validated.enough`), never guessed.
+standing), range, freeze, spike, slope; what a number is refused for is in
+`plant_models.signal_checks`, as for recorded series. Too little left is said (`Validated.enough`),
+never guessed.
 `Validator` is compiled once from the configuration; `Validator.validate` is a pure function of
 snapshot and previous `ValidationState`. This is the one place where plant units become SI.
 """
@@ -12,12 +14,12 @@ import fnmatch
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
 from typing import NamedTuple
 
 from controller.config import TagRuleConfig, ValidationConfig
 from controller.data import Measurement, Validated, Verdict
 from controller.lab import new_sample
+from plant_models.signal_checks import jump, late, not_newer, out_of_range, same_readings, stuck
 from plant_models.signals import (
     APC,
     MV,
@@ -258,21 +260,17 @@ class Validator:
         si = value * rule.factor
         if item.status & _BAD_BIT or not math.isfinite(value):
             return _drop(si, "bad status" if math.isfinite(value) else "not a number", source), old
-        if now - source > rule.age_max:
-            return _drop(si, f"{now - source:.0f} s old", source), old
-        if source - now > rule.ahead_max:
-            return _drop(si, f"{source - now:.0f} s in the future", source), old
-        if source <= old.source_time:
-            return _drop(si, "no new reading", source), old
-        same = old.same + 1 if value == old.raw else 1
+        if reason := late(now, source, rule.age_max, rule.ahead_max):
+            return _drop(si, reason, source), old
+        if reason := not_newer(source, old.source_time):
+            return _drop(si, reason, source), old
+        same = same_readings(value, old.raw, old.same)
         seen = old._replace(raw=value, source_time=source, same=same)
         if context:
             return _drop(si, context, source), seen
-        if not rule.lo <= value <= rule.hi:
-            return _drop(si, f"outside {rule.lo:g}..{rule.hi:g}", source), seen
-        if rule.freeze and same >= rule.freeze:
-            return _drop(si, f"frozen for {same} readings", source), seen
-        doubt = _implausible(rule, value, source, old)
+        if reason := out_of_range(value, rule.lo, rule.hi) or stuck(same, rule.freeze):
+            return _drop(si, reason, source), seen
+        doubt = jump(value, source - old.good_time, old.recent, spike=rule.spike, rate=rule.rate)
         if doubt:
             agrees = abs(value - old.doubt) <= rule.spike
             rejected = old.rejected + 1 if agrees else 1
@@ -335,18 +333,6 @@ def _drop(value: float, reason: str, source: float) -> Measurement:
     return Measurement(
         value=value, weight=0.0, verdict=Verdict.DROP, reason=reason, source_time=source
     )
-
-
-def _implausible(rule: _Rule, value: float, source: float, old: TagHistory) -> str:
-    """Why ``value`` does not fit the last good readings, or nothing."""
-    if not old.recent:
-        return ""
-    centre = median(old.recent)
-    if abs(value - centre) > rule.spike:
-        return f"spike: {abs(value - centre):.3g} from the median {centre:.4g}"
-    if abs(value - old.recent[-1]) > rule.rate * (source - old.good_time):
-        return f"slope above {rule.rate:g} per second"
-    return ""
 
 
 def _true(snapshot: Snapshot, tag: str) -> bool:
