@@ -253,7 +253,7 @@ class Validator:
         self, rule: _Rule, item: Value | None, now: float, old: TagHistory, context: str
     ) -> tuple[Measurement, TagHistory]:
         if context:  # what comes after it is not to be compared with what was before
-            old = old._replace(recent=(), rejected=0)
+            old = old._replace(raw=math.nan, recent=(), rejected=0)
         if item is None or not isinstance(item.value, (int, float)):
             return _drop(math.nan, "no value", NEVER), old
         value, source = float(item.value), item.source_time - rule.offset

@@ -174,6 +174,19 @@ def test_forces_of_a_standing_press_are_dropped() -> None:
     assert bench.next().measurements[FORCE].reason == "press stands"
 
 
+def test_what_a_standing_press_holds_does_not_count_as_frozen() -> None:
+    rules = (TagRuleConfig(tags=FORCE, freeze_readings=4, needs_flowing_press=True),)
+    bench = Bench(config=ValidationConfig(rules=rules), plant=TinyPlant(noisy=False))
+    turret = f"{MV.TURRET_SPEED}/FBK"
+    running = bench.plant.values[turret]
+    assert [bench.next().measurements[FORCE].reason for _ in range(3)] == [""] * 3
+    bench.plant.values[turret] = 0.0
+    assert {bench.next().measurements[FORCE].reason for _ in range(10)} == {"press stands"}
+    bench.plant.values[turret] = running
+    reasons = [bench.next().measurements[FORCE].reason for _ in range(3)]
+    assert reasons == ["", "", "frozen for 4 readings"]
+
+
 def test_a_press_without_a_turret_speed_stands_when_it_makes_no_tablets() -> None:
     bench = warm(Bench())
     bench.plant.values[TABLET_RATE] = 0.0
