@@ -157,10 +157,11 @@ class ChecksConfig(StrictModel):
     rows_max: Annotated[int, Field(ge=1)] = 2_000_000
     unreadable_share: _Share = 0.01
     shuffled_share: _Share = 0.01
+    contradicted_share: _Share = 0.05
     other_code_share: _Share = 0.01
     frozen_force_s: Annotated[float, Field(gt=0.0)] = 300.0
     frozen_rows_s: Annotated[float, Field(gt=0.0)] = 120.0
-    pressure_max_mpa: Annotated[float, Field(gt=0.0)] = 800.0
+    pressure_max_mpa: Annotated[float, Field(gt=0.0)] = 1000.0
 
 
 # (diameter mm, weight mg, thickness mm) of codes 1, 2, ... 25

@@ -251,9 +251,8 @@ def _doubled(frame: Frame) -> list[Finding]:
     contradicted = contradicted[first_of]
     findings = []
     if contradicted.any():
-        if _too_many(
-            int(contradicted.sum()), frame.size, frame.mapping.checks.shuffled_share
-        ) or bool(contradicted.all()):
+        share = frame.mapping.checks.contradicted_share
+        if _too_many(int(contradicted.sum()), frame.size, share) or bool(contradicted.all()):
             raise RecordingError(
                 frame.file,
                 f"{int(contradicted.sum())} of {frame.size} rows have the time of another row "
