@@ -15,6 +15,7 @@ PRODUCT = "products/reference_tablet.yaml"
 MATERIAL = "materials/mcc_ph102.yaml"
 SCENARIO = "scenarios/shift.yaml"
 TAGMAP = "tagmaps/foreign_plc.yaml"
+RECORDING = "recordings/tablet_press.yaml"
 CONTROLLER = """\
 kind: controller
 schema: 1
@@ -530,6 +531,42 @@ CASES = (
         "tags.Line/Feeder1/MassFlow/PV.scale",
         "scale must not be 0, else nothing could be written",
         "a scale other than 0",
+    ),
+    Broken(
+        "recording_force_in_rpm",
+        RECORDING,
+        "{column: main_comp, unit: kN}",
+        "{column: main_comp, unit: rpm}",
+        "channels.main_force",
+        "main_force: 'rpm' is no unit of it",
+        "one of 'kN', 'N', 'daN'",
+    ),
+    Broken(
+        "recording_column_of_two_channels",
+        RECORDING,
+        "{column: cyl_pre, unit: mm}",
+        "{column: cyl_main, unit: mm}",
+        "channels.pre_thickness",
+        "the column 'cyl_main' is already thickness",
+        "a column of its own for every channel",
+    ),
+    Broken(
+        "recording_zone_unknown",
+        RECORDING,
+        "zone: UTC ",
+        "zone: Mars/Olympus ",
+        "time.zone",
+        "'Mars/Olympus' is no time zone",
+        "a name such as UTC or Europe/Ljubljana",
+    ),
+    Broken(
+        "recording_without_force",
+        RECORDING,
+        "main_force: {column: main_comp, unit: kN}",
+        "main_force: null",
+        "channels.main_force",
+        "nothing is of the wrong type",
+        "a mapping with column, unit",
     ),
 )
 
