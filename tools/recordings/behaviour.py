@@ -31,6 +31,7 @@ _PROCESS = (
 )
 _COUNTERS = ("made", "rejected")
 _STUCK_COUNTS = 60.0
+_COARSE = 0.7
 
 
 def check_behaviour(draft: Draft) -> None:
@@ -80,13 +81,12 @@ def _counters(draft: Draft) -> None:
 
 
 def _frozen(draft: Draft) -> None:
+    """Readings that stand still for longer than chance and their resolution explain."""
     frame, checks = draft.frame, draft.frame.mapping.checks
-    joined, running = frame.joined, draft.running
     names = [n for n in _PROCESS if n in draft.channels]
     if len(names) > 2:
         table = np.column_stack([draft.channels[n] for n in names])
-        limit = math.ceil(checks.frozen_rows_s / frame.mapping.period_s)
-        still = frozen(table, limit, joined, running) & running
+        still = _still(draft, table, checks.frozen_rows_s)
         if still.any():
             draft.say(
                 still,
@@ -99,8 +99,7 @@ def _frozen(draft: Draft) -> None:
             )
             for name in names:
                 draft.blank(name, still)
-    limit = math.ceil(checks.frozen_force_s / frame.mapping.period_s)
-    still = frozen(draft.channels["main_force"], limit, joined, running) & running
+    still = _still(draft, draft.channels["main_force"], checks.frozen_force_s)
     if still.any():
         draft.say(
             still,
@@ -112,6 +111,24 @@ def _frozen(draft: Draft) -> None:
             "taken as missing there",
         )
         draft.blank("main_force", still)
+
+
+def _still(draft: Draft, values: Array, seconds: float) -> BoolArray:
+    """Running rows of a run that lasts ``seconds`` and that chance makes in one file of 1000.
+
+    Chance: independent rows that repeat as often as in the usual hour. What repeats mostly is too
+    coarse to tell, and is not marked.
+    """
+    frame, running = draft.frame, draft.running
+    again = frozen(values, 2, frame.joined)[running].astype(float)
+    hours = np.array_split(again, max(again.size // 360, 1))
+    usual = float(np.median([hour.mean() for hour in hours if hour.size] or [0.0]))
+    if usual > _COARSE:
+        return np.zeros(frame.size, dtype=bool)
+    rows = max(again.size, 1) * max(1.0 - usual, 0.1)
+    by_chance = 1.0 + math.log(1e-3 / rows) / math.log(usual) if usual > 0.0 else 2.0
+    limit = math.ceil(max(seconds / frame.mapping.period_s, by_chance))
+    return np.asarray(frozen(values, limit, frame.joined, running) & running)
 
 
 def _longest(rows: BoolArray, frame: Frame) -> float:
@@ -168,7 +185,7 @@ def _facts(draft: Draft) -> None:
 def _resolution(values: Array) -> float:
     """Step of a column's numbers, 0 if it has none that is coarse beside their spread."""
     levels = np.unique(values[np.isfinite(values)])
-    if not 3 <= levels.size <= 2000:
+    if not 2 <= levels.size <= 2000:
         return 0.0
     step = float(np.round(np.diff(levels).min(), 9))
     whole = levels / step if step else levels

@@ -58,6 +58,17 @@ def test_a_force_that_stays_for_four_minutes_is_not(
     assert not [f for f in changed(hold).findings if f.kind == "frozen"]
 
 
+def test_a_force_that_is_recorded_coarsely_is_not_frozen(
+    changed: Callable[..., LoadedRecording],
+) -> None:
+    def coarse(_: int, row: list[str]) -> None:
+        row[FORCE] = str(round(float(row[FORCE])))
+
+    loaded = changed(coarse)
+    assert not [f for f in loaded.findings if f.kind == "frozen"]
+    assert _only(loaded, "quantised", "main_force").text == "steps of 1 kN"
+
+
 def test_a_counter_that_stands_while_tablets_are_made_is_frozen(
     changed: Callable[..., LoadedRecording],
 ) -> None:
