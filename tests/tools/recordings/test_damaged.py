@@ -300,6 +300,21 @@ def test_a_file_that_may_not_be_read(
     assert "cannot be read: Permission denied" in result.output
 
 
+def test_a_mapping_that_is_broken_or_missing_is_told_apart(
+    tmp_path: Path, small: list[str], root: Path
+) -> None:
+    file = tmp_path / "press.csv"
+    file.write_bytes(_text(small))
+    broken = _check(file, "--mapping", root / "tests/tools/broken/recording_zone_unknown.yaml")
+    assert broken.exit_code == 2
+    assert "time.zone" in broken.output
+    missing = _check(file, "--mapping", tmp_path / "none.yaml")
+    assert missing.exit_code == 2
+    assert "none.yaml" in missing.output
+    good = _check(file, "--mapping", root / "configs/recordings/tablet_press.yaml")
+    assert good.exit_code == 0
+
+
 def test_a_result_that_cannot_be_written_is_no_traceback(tmp_path: Path, small: list[str]) -> None:
     file = tmp_path / "press.csv"
     file.write_bytes(_text(small))
