@@ -19,6 +19,7 @@ from plant_models.signals import APC, GOOD, MV, PLC
 from tests.e2e.conftest import Shop, until
 from tests.helpers.playing import (
     EXTRACT,
+    MONITOR,
     PERIOD,
     bare_monitor,
     extract,
@@ -213,14 +214,14 @@ def test_a_resumed_controller_thinks_what_it_would_have_thought_in_process(
     player: Player,
 ) -> None:
     """All rows in process; the last 60 once more over OPC UA, from the memory saved before them."""
-    file, rows = bare_monitor(player.run.path), 60
-    setup, first = monitor_setup(file), extract().size - rows
+    rows = 60
+    setup, first = monitor_setup(MONITOR), extract().size - rows
     plant = RecordedPlant(recorded_line(), extract())
     outputs = list(played(plant, setup, initial_state(setup, 1), extract().size))
     state = player.run.path / "press.state"
     save_state(state, outputs[first - 1].state, setup)
     player.plant("lockstep", "--from-row", str(first))
-    controller = player.monitor(file, "--resume", state)
+    controller = player.monitor(MONITOR, "--resume", state)
     asyncio.run(watched(player, first + rows + 2))
     assert controller.stop() == 0
     online = [r for r in player.records() if r.time > extract().time[first - 1]][:rows]
