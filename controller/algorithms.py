@@ -10,6 +10,7 @@ from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.nmpc import NmpcBrain
 from controller.optimisation.fallback import lazy_reference
+from controller.press.brain import PressBrain
 from controller.twin.core import ControlTwin
 from plant_models.line import ResolvedLine
 from plant_models.signals import SignalTable
@@ -36,6 +37,8 @@ def make_brain(
         return PidBrain(line, config.pid, config.period_s)
     if config.algorithm == "plc":
         return PlcBrain()
+    if config.algorithm == "press":
+        return PressBrain(config.press, float(config.period_s))
     twin = ControlTwin(line, Structure(config.structure), step=float(config.period_s))
     reference = lazy_reference(twin, config.optimisation.reference_steps)
     return NmpcBrain(line, table, config, cache, reference)

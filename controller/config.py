@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from controller.press.settings import PressMonitorConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
 __all__ = [
@@ -311,7 +312,7 @@ class ControllerConfig(StrictModel):
     kind: Literal["controller"]
     schema_: Literal[1] = Field(alias="schema")
     name: str = Field(min_length=1)
-    algorithm: Literal["nmpc", "pid", "plc"]
+    algorithm: Literal["nmpc", "pid", "plc", "press"]
     line: str
     structure: Literal["CASCADE", "REMOTE"] = "CASCADE"
     period_s: Annotated[int, Field(ge=1, le=30)] = 5
@@ -321,6 +322,7 @@ class ControllerConfig(StrictModel):
     estimation: EstimationConfig = EstimationConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
     pid: PidConfig = PidConfig()
+    press: PressMonitorConfig = PressMonitorConfig()
 
     @model_validator(mode="after")
     def _algorithm_in_structure(self) -> Self:
