@@ -1,0 +1,1 @@
+"""Commissioning: a line's models fitted to what it recorded."""
