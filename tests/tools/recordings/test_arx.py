@@ -126,6 +126,17 @@ def test_lags_end_at_the_start_and_missing_numbers_count_as_the_mean() -> None:
             assert values[i] == pytest.approx(past - mean[row], abs=1e-6)
 
 
+def test_one_row_ahead_is_the_next_row_of_the_stretch_or_nothing() -> None:
+    force, rate = 6e3 + np.arange(60.0), np.full(60, 30.0)
+    rate[30] = 0.0
+    r = recording_of(force, tablet_rate=rate)
+    design = regressors(r, find_origins(r), 0.2, np.ones(60, dtype=bool), Form.INCREMENTS)
+    step = dict(zip(design.rows.tolist(), (design.step + design.base).tolist(), strict=True))
+    assert step[20] == pytest.approx(force[21])
+    assert step[31] == pytest.approx(force[32])
+    assert np.isnan(step[29])
+
+
 def test_the_chosen_candidate_is_within_one_standard_error_of_the_best() -> None:
     found, _, _ = _study(held_press(4, 4), ("B0", "B1", "B2", "B3"))
     best = min(found.trials, key=lambda t: t.error)
@@ -144,6 +155,17 @@ def test_folds_are_batches_and_blocks_of_a_single_one() -> None:
     assert np.array_equal(single >= 0, o.scored & (names == "B1"))
     assert np.all(np.diff(single[single >= 0]) >= 0)
     assert sorted(set(single.tolist())) == [-1, 0, 1, 2, 3, 4, 5]
+
+
+def test_a_batch_with_next_to_no_origin_is_no_fold() -> None:
+    r = held_press(5, 3)
+    names = np.array(r.batch)
+    rate = np.where(names == "B1", 0.0, r.channels["tablet_rate"])
+    rate[np.flatnonzero(names == "B1")[100:130]] = 30.0
+    r = replace(r, channels={**r.channels, "tablet_rate": rate})
+    o = find_origins(r)
+    assert 0 < (o.scored & (names == "B1")).sum() < 20
+    assert set(folds(r, o, ("B0", "B1", "B2"))[names == "B1"].tolist()) == {-1}
 
 
 def test_one_batch_does_not_tell_what_levels_do() -> None:

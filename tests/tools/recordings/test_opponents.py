@@ -1,5 +1,7 @@
 """Persistence and the weighted means: by hand, across restarts, and with their constant fitted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,6 +71,20 @@ def test_the_constant_is_near_the_best_of_a_drifting_level_and_at_the_smallest_m
         return rmse((o.truth() - weighted_mean(force, o, a))[o.scored])
 
     assert miss(alpha) <= min(miss(0.97 * alpha), miss(1.03 * alpha)) + 1e-3
+
+
+def test_what_happens_within_two_minutes_of_a_start_does_not_enter_the_constant() -> None:
+    rng = np.random.default_rng(4)
+    force = 6e3 + np.cumsum(20.0 * rng.standard_normal(4000)) + 50.0 * rng.standard_normal(4000)
+    rate = np.full(force.size, 30.0)
+    rate[::100] = 0.0
+    o = find_origins(recording_of(force, tablet_rate=rate))
+    early = np.flatnonzero(o.all & ~o.scored)
+    assert early.size > 300
+    spoiled = replace(o, target=o.target.copy())
+    spoiled.target[early] = early
+    every = np.ones(force.size, dtype=bool)
+    assert fit_constant(weighted_mean, spoiled, every) == fit_constant(weighted_mean, o, every)
 
 
 def test_without_earlier_origins_the_constant_is_not_fitted() -> None:

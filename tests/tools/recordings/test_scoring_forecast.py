@@ -87,6 +87,28 @@ def test_a_forecast_like_the_weighted_mean_is_within_noise_of_it(
     assert 1.0 < worse.ratio_range[0] < worse.ratio < worse.ratio_range[1]
 
 
+def test_the_range_of_the_ratio_is_that_of_blocks_of_ten_minutes(
+    press: Recording, opponents: Opponents
+) -> None:
+    """Beside the standard error of a ratio of sums over blocks, by linearisation."""
+    forecast = _like(opponents, PERSISTENCE)
+    part = _score(press, opponents, forecast).parts["scored"]
+    rows = np.flatnonzero(opponents.origins.scored & opponents.later)
+    truth = opponents.origins.truth()[rows]
+    ours = (truth - 1e3 * forecast[rows]) ** 2
+    mean = (truth - opponents.forecasts[EWMA][rows]) ** 2
+    blocks = [(press.batch[k], (press.time[k] - press.time[0]) // 600.0) for k in rows]
+    sums = {block: [0.0, 0.0] for block in blocks}
+    for block, a, b in zip(blocks, ours, mean, strict=True):
+        sums[block][0] += a
+        sums[block][1] += b
+    a, b = np.array(list(sums.values())).T
+    square = a.sum() / b.sum()
+    error = np.sqrt(np.sum((a - square * b) ** 2)) / b.sum() / (2.0 * np.sqrt(square))
+    lo, hi = part.ratio_range
+    assert (hi - lo) / (2.0 * 1.96) == pytest.approx(error, rel=0.12)
+
+
 def _verdicts(score: RecordingScore) -> dict[str, bool | None]:
     return {goal.name: goal.met for goal in score.goals}
 
