@@ -54,7 +54,7 @@ def _parts(title: str, parts: Iterable[Part]) -> Table:
 def _origin_of_opponents(score: RecordingScore) -> list[str]:
     found = score.opponents
     lines = [
-        f"Fitted on {len(score.fitted)} batches: {', '.join(score.fitted) or 'none'}.",
+        f"Fitted on batches: {', '.join(score.fitted) or 'none'}.",
         f"Weighted mean: constant {found.alpha:.4f}; begun with the first value instead: "
         f"{found.alpha_first:.4f}, RMSE {_number(score.parts['scored'].rmse['ewma_first_value'])}.",
     ]

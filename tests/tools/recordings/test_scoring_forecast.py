@@ -243,4 +243,15 @@ def test_without_earlier_batches_the_rest_is_still_scored() -> None:
     assert np.isfinite(score.parts["scored"].rmse[EWMA])
     assert score.as_json()["recording"]["arx_rmse_kN"] is None
     assert _verdicts(score)["RMSE below persistence or towards the ARX"] is None
-    assert "Fitted on 0 batches: none" in _printed(score)
+    assert "Fitted on batches: none" in _printed(score)
+
+
+@pytest.mark.parametrize("channel", ["tablet_rate", "main_force"])
+def test_a_press_that_never_makes_tablets_is_scored_as_nothing(channel: str) -> None:
+    r = held_press(13, 2, rows=100)
+    still = replace(r, channels={**r.channels, channel: np.zeros(r.size)})
+    score = score_forecast(still, np.full(r.size, 6.0), np.full(r.size, 0.2), ("B0",))
+    assert score.parts["scored"].count == 0
+    assert {goal.met for goal in score.goals} == {None}
+    assert score.as_json()["recording"]["rmse_kN"] is None
+    assert "0, too few" in _printed(score)
