@@ -189,7 +189,8 @@ class FastSolver:
         regular = np.arange(self.grid.stages) % _EVERY == _EVERY - 1
         for i, zone in enumerate(problem.zones):
             y = out.y[OUTPUTS.index(zone.output)] / zone.scale
-            for sign, limit in ((1.0, zone.hi), (-1.0, -zone.lo)):
+            lower, upper = zone.limits
+            for sign, limit in ((1.0, upper), (-1.0, -lower)):
                 room = limit / zone.scale - sign * y
                 closest = int(np.argmin(room))
                 if room[closest] < _NEAR:

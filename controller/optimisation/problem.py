@@ -7,14 +7,15 @@ straight, after the last they stay. So a plan can ramp at its rate limit with fe
            + sum_z (q1 e_z + q2 e_z^2)
 (O2)  x_j = F(x_{j-1}, p, [u_j; d_j]),   y_j = h(x_j, ...)
 (O3)  lo <= u_n <= hi,   |u_n - u_{n-1}| <= rate * gap_n,   u_{-1} = set point in use
-(O4)  z_lo - e_z <= z_j <= z_hi + e_z              zones, softened by one slack per side
+(O4)  z_lo + b_zj - e_z <= z_j <= z_hi - b_zj + e_z    zones, softened by one slack per side
 
-SI throughout; ``y`` are the outputs of the twin (`controller.twin.core.OUTPUTS`).
+``b`` is a margin per stage for what is not known (`controller.optimisation.backoff`), 0 if there is
+none. SI throughout; ``y`` are the outputs of the twin (`controller.twin.core.OUTPUTS`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +23,21 @@ import numpy as np
 from controller.data import Array
 from controller.twin.core import OUTPUTS
 
-__all__ = ["TRACKED", "Grid", "OcpProblem", "Weights", "Zone", "objective", "stage_moves"]
+__all__ = [
+    "TRACKED",
+    "Draws",
+    "Grid",
+    "OcpProblem",
+    "Weights",
+    "Zone",
+    "move_cost",
+    "move_terms",
+    "objective",
+    "price",
+    "stage_moves",
+    "tracking",
+    "violations",
+]
 
 # Outputs that follow a set point, in order.
 TRACKED = ("potency", "log_weight", "log_strength", "throughput", "level")
@@ -64,12 +79,23 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A band for an output, softened; ``scale`` is what one unit of violation is measured in."""
+    """A band for an output, softened; ``scale`` is what one unit of violation is measured in.
+
+    ``margin`` is taken off both sides: one number, or one per stage.
+    """
 
     output: str
     lo: float
     hi: float
     scale: float
+    margin: float | Array = field(default=0.0, compare=False)
+
+    @property
+    def limits(self) -> tuple[Array, Array]:
+        """Lower and upper limit, margins off; where they would cross, both are the middle."""
+        middle = 0.5 * (self.lo + self.hi)
+        lower = np.minimum(self.lo + self.margin, middle)
+        return np.asarray(lower), np.asarray(np.maximum(self.hi - self.margin, middle))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +109,25 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Draws:
+    """What else may be true: states ``x0`` (K, nx), parameters ``p`` (K, np), ``weights`` (K,).
+
+    The weights are shares of the tracking terms of (O1); what is left to 1 is the nominal's.
+    """
+
+    x0: Array
+    p: Array
+    weights: Array
+
+
+@dataclass(frozen=True, slots=True)
 class OcpProblem:
     """One instance: where the line is, what is known of the future, what is wanted.
 
     ``x0`` (nx,), ``p`` (np,) held over the horizon; ``known`` (nd, N) disturbances of
     `ControlTwin.stage_inputs`; ``previous`` (nu,) set points in use; ``lo``, ``hi``, ``rate`` (nu,)
-    hard limits, the rate per stage; ``references`` (tracked,) in the outputs' own units.
+    hard limits, the rate per stage; ``references`` (tracked,) in the outputs' own units;
+    ``draws`` for `controller.optimisation.scenarios`, which other solvers leave alone.
     """
 
     grid: Grid
@@ -102,6 +141,7 @@ class OcpProblem:
     references: Array
     zones: tuple[Zone, ...]
     weights: Weights
+    draws: Draws | None = None
 
     def hold(self) -> Array:
         """Node values that keep the set points in use, or bring them into range at their rates."""
@@ -128,16 +168,34 @@ def stage_moves(problem: OcpProblem, moves: Array) -> Array:
 
 def objective(problem: OcpProblem, y: Array, moves: Array) -> float:
     """Value of (O1) for outputs ``y`` (ny, N) and node values ``moves`` (nodes, nu)."""
+    return tracking(problem, y) + move_cost(problem, moves) + price(problem, violations(problem, y))
+
+
+def tracking(problem: OcpProblem, y: Array) -> float:
+    """Tracking terms of (O1)."""
     index = [OUTPUTS.index(n) for n in TRACKED]
     error = (y[index] - problem.references[:, None]) / problem.weights.tracked[:, None]
-    total = float(np.sum(error**2)) / problem.grid.stages
-    total += float(np.sum(move_terms(problem, moves) ** 2))
+    return float(np.sum(error**2)) / problem.grid.stages
+
+
+def violations(problem: OcpProblem, y: Array) -> Array:
+    """``(2 zones,)`` slacks that (O4) needs, upper and lower side of each zone [zone scales]."""
+    slacks = []
     for zone in problem.zones:
-        row = y[OUTPUTS.index(zone.output)]
-        for excess in (float(np.max(row)) - zone.hi, zone.lo - float(np.min(row))):
-            e = max(excess, 0.0) / zone.scale
-            total += problem.weights.slack_linear * e + problem.weights.slack_quadratic * e**2
-    return total
+        row, (lower, upper) = y[OUTPUTS.index(zone.output)], zone.limits
+        slacks += [float(np.max(row - upper)) / zone.scale, float(np.max(lower - row)) / zone.scale]
+    return np.maximum(slacks, 0.0)
+
+
+def price(problem: OcpProblem, slacks: Array) -> float:
+    """Slack terms of (O1)."""
+    w = problem.weights
+    return float(np.sum(w.slack_linear * slacks + w.slack_quadratic * slacks**2))
+
+
+def move_cost(problem: OcpProblem, moves: Array) -> float:
+    """Move terms of (O1)."""
+    return float(np.sum(move_terms(problem, moves) ** 2))
 
 
 def move_terms(problem: OcpProblem, moves: Array) -> Array:

@@ -181,6 +181,7 @@ class DoMpcReference:
         allow = model.set_variable("_u", "allow", (sides, 1))
         known = model.set_variable("_tvp", "known", (self._advance.size1_in(2) - nu, 1))
         free, keep, first, *_ = (model.set_variable("_tvp", n) for n in _FLAGS)
+        model.set_variable("_tvp", "limit", (sides, 1))
         p = model.set_variable("_p", "p", (len(PARAMETERS), 1))
         previous = model.set_variable("_p", "previous", (nu, 1))
         rate = model.set_variable("_p", "rate", (nu, 1))
@@ -189,7 +190,6 @@ class DoMpcReference:
             ("tracked", goals),
             ("cost", nu),
             ("price", 2),
-            ("limit", sides),
             ("size", sides),
         ):
             model.set_variable("_p", name, (count, 1))
@@ -216,7 +216,7 @@ class DoMpcReference:
         )
         linear = given["first"] * p["price"][0] * ca.sum1(u["allow"])
         for i, side in enumerate(self._sides):
-            room = y[OUTPUTS.index(self._zones[side.zone])] - p["limit"][i]
+            room = y[OUTPUTS.index(self._zones[side.zone])] - given["limit"][i]
             excess = given["counted"] * side.sign * room / p["size"][i]
             mpc.set_nl_cons(f"side{i}", excess - x["slack"][i], ub=0.0)
         mpc.settings.n_horizon = n + 1
@@ -261,6 +261,7 @@ class DoMpcReference:
         self._allow = stages(0, n + 1, "_u", "allow")
         self._held = self._m[[node + 1 for node in self.grid.nodes]]
         self._known = np.array([given["_tvp", k, "known"] for k in range(n + 2)])
+        self._limit = np.array([given["_tvp", k, "limit"] for k in range(n + 2)])
         flags = np.zeros((n + 2, 5))
         free = [0, *(node + 1 for node in self.grid.nodes[:-1])]
         flags[free, 0] = 1.0
@@ -290,6 +291,7 @@ class DoMpcReference:
         later = np.minimum(np.arange(n + 2), n - 1)
         out[self._known] = problem.known.T[later]
         size, _, limit = self._limits(problem)
+        out[self._limit] = limit.T[np.clip(np.arange(n + 2) - 1, 0, n - 1)]
         for place, value in (
             (given["_x0"], np.append(problem.x0 / self._scale, rest)),
             (given["_p", 0, "p"], problem.p),
@@ -299,7 +301,6 @@ class DoMpcReference:
             (given["_p", 0, "tracked"], weights.tracked),
             (given["_p", 0, "cost"], weights.moves),
             (given["_p", 0, "price"], (weights.slack_linear, weights.slack_quadratic)),
-            (given["_p", 0, "limit"], limit),
             (given["_p", 0, "size"], size),
         ):
             out[place] = value
@@ -311,7 +312,7 @@ class DoMpcReference:
         nodes = (moves - problem.previous) / problem.rate
         size, sign, limit = self._limits(problem)
         rows = [OUTPUTS.index(self._zones[s.zone]) for s in self._sides]
-        excess = (sign[:, None] * (y[rows] - limit[:, None])).max(axis=1) / size
+        excess = (sign[:, None] * (y[rows] - limit)).max(axis=1) / size
         slack = np.maximum(excess, 0.0)
         out = np.zeros(self._mpc.opt_x.shape[0])
         out[self._x] = np.column_stack((problem.x0, x, x[:, -1])).T / self._scale
@@ -323,11 +324,14 @@ class DoMpcReference:
         return out
 
     def _limits(self, problem: OcpProblem) -> tuple[Array, Array, Array]:
-        """Scale, sign and limit of each side."""
+        """Scale and sign of each side, its limit by stage ``(sides, N)``."""
         zones = [problem.zones[s.zone] for s in self._sides]
         sign = np.array([s.sign for s in self._sides])
         limit = np.array(
-            [z.hi if s.sign > 0 else z.lo for z, s in zip(zones, self._sides, strict=True)]
+            [
+                np.broadcast_to(z.limits[int(s.sign > 0)], self.grid.stages)
+                for z, s in zip(zones, self._sides, strict=True)
+            ]
         )
         return np.array([z.scale for z in zones]), sign, limit
 

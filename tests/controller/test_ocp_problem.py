@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from controller.data import CV, Targets
 from controller.estimation.estimator import THICKNESS
-from controller.optimisation.problem import Grid, Zone, move_terms, objective, stage_moves
+from controller.optimisation.problem import (
+    Grid,
+    Zone,
+    move_terms,
+    objective,
+    stage_moves,
+    violations,
+)
 from controller.optimisation.setup import moved_tags
 from controller.twin.core import INPUTS, OUTPUTS, PARAMETERS
 from plant_models.signals import MV
@@ -197,3 +204,21 @@ def test_there_is_no_problem_without_an_estimate() -> None:
     state: Any = SimpleNamespace(solution=None)
     with pytest.raises(ValueError, match="no estimate"):
         factory_of().build(SimpleNamespace(), state, seen(), Targets(set_points={}))  # type: ignore[arg-type]
+
+
+def test_a_margin_counts_by_stage_and_never_beyond_the_middle_of_its_band() -> None:
+    p = problem(5)
+    margin = np.linspace(0.0, 0.3, p.grid.stages)
+    zone = Zone("level", 0.4, 0.6, 0.1, margin)
+    lower, upper = zone.limits
+    assert lower == pytest.approx(np.minimum(0.4 + margin, 0.5))
+    assert upper == pytest.approx(np.maximum(0.6 - margin, 0.5))
+    y = np.random.default_rng(6).normal(size=(len(OUTPUTS), p.grid.stages))
+    level = y[OUTPUTS.index("level")]
+    worst = [max(float(np.max(e)), 0.0) / 0.1 for e in (level - upper, lower - level)]
+    assert violations(replace(p, zones=(zone,)), y) == pytest.approx(worst)
+
+
+def test_a_band_without_margin_has_its_own_limits() -> None:
+    assert Zone("level", 0.4, 0.6, 0.1).limits == (0.4, 0.6)
+    assert Zone("ejection_force", -1e9, 300.0, 30.0, 50.0).limits == (-1e9 + 50.0, 250.0)

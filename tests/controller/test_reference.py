@@ -16,7 +16,7 @@ from controller.data import Array
 from controller.nmpc import NmpcBrain
 from controller.optimisation.fallback import LazyReference, lazy_reference
 from controller.optimisation.fast import Solution
-from controller.optimisation.problem import OcpProblem, Zone, objective
+from controller.optimisation.problem import OcpProblem, Zone, objective, violations
 from controller.optimisation.reference import DoMpcReference
 from controller.twin.core import OUTPUTS
 from plant_models.variables import Structure
@@ -70,6 +70,19 @@ def test_so_it_does_on_a_longer_grid(seed: int) -> None:
 def test_so_it_does_on_the_grid_of_the_controller(seed: int) -> None:
     gap, _ = agree(problem(seed, LONG), LONG, Structure.CASCADE)
     assert abs(gap) < 1e-4
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_so_it_does_with_zones_that_narrow_along_the_horizon(seed: int) -> None:
+    p = problem(seed)
+    margin = np.linspace(0.0, 0.24, p.grid.stages)
+    level = next(z for z in p.zones if z.output == "level")
+    p = replace(p, zones=tuple(replace(z, margin=margin) if z is level else z for z in p.zones))
+    gap, difference = agree(p, SHORT, Structure.CASCADE)
+    assert abs(gap) < 1e-4
+    assert abs(difference) < 1e-10
+    y = fast_of().predict(p, p.hold()).y
+    assert np.any(violations(p, y) > 0.0)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
