@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from controller.baselines.lmpc import LmpcBrain
 from controller.baselines.operator_plc import PlcBrain
 from controller.baselines.pid import PidBrain
 from controller.brain import Brain
@@ -39,6 +40,8 @@ def make_brain(
         return PlcBrain()
     if config.algorithm == "press":
         return PressBrain(config.press, float(config.period_s))
+    if config.algorithm == "lmpc":
+        return LmpcBrain(line, table, config)
     twin = ControlTwin(line, Structure(config.structure), step=float(config.period_s))
     reference = lazy_reference(twin, config.optimisation.reference_steps)
     return NmpcBrain(line, table, config, cache, reference)

@@ -19,6 +19,7 @@ __all__ = [
     "DebounceConfig",
     "EstimationConfig",
     "LinkConfig",
+    "LmpcConfig",
     "OptimisationConfig",
     "PidConfig",
     "PriorConfig",
@@ -306,13 +307,53 @@ class PidConfig(StrictModel):
         return self
 
 
+# What may walk in the linear model.
+Disturbance = Literal[
+    "specific_volume",
+    "pressure_scale",
+    "strength",
+    "potency_bias",
+    "thickness_offset",
+    "inflow",
+    "pre_force",
+]
+
+
+class LmpcConfig(StrictModel):
+    """Linear predictive control with a Kalman filter (algorithm lmpc).
+
+    Noise of instruments, priors, play and times of a lot are those of ``estimation``; grid, scales
+    and prices those of ``optimisation``. ``walk`` are standard deviations per sample of the
+    integrating disturbances (logarithms, share of label, m, and kg/s for the inflow of the chute),
+    ``lot_sd`` those of what a new lot changes in specific volume, pressure scale and strength,
+    spread over the time in which it passes. ``gate_sd`` is the surprise from which on a measurement
+    counts less; ``target_scale_moves`` the distance, in rate steps, of a plan's end from the
+    steady-state target that weighs like one tracked scale.
+    """
+
+    walk: tuple[tuple[Disturbance, NonNegative], ...] = (
+        ("specific_volume", 4e-3),
+        ("pressure_scale", 1e-3),
+        ("strength", 2e-4),
+        ("potency_bias", 1e-3),
+        ("thickness_offset", 2e-8),
+        ("inflow", 3e-7),
+        ("pre_force", 3e-4),
+    )
+    composition_sd_percent: NonNegative = 0.06
+    lot_sd: tuple[NonNegative, NonNegative, NonNegative] = (0.18, 0.45, 0.15)
+    gate_sd: Positive = 4.0
+    history_samples: Annotated[int, Field(ge=12, le=600)] = 60
+    target_scale_moves: Positive = 20.0
+
+
 class ControllerConfig(StrictModel):
     """One controller: algorithm, line that it knows, and its sections."""
 
     kind: Literal["controller"]
     schema_: Literal[1] = Field(alias="schema")
     name: str = Field(min_length=1)
-    algorithm: Literal["nmpc", "pid", "plc", "press"]
+    algorithm: Literal["nmpc", "lmpc", "pid", "plc", "press"]
     line: str
     structure: Literal["CASCADE", "REMOTE"] = "CASCADE"
     period_s: Annotated[int, Field(ge=1, le=30)] = 5
@@ -323,12 +364,14 @@ class ControllerConfig(StrictModel):
     optimisation: OptimisationConfig = OptimisationConfig()
     pid: PidConfig = PidConfig()
     press: PressMonitorConfig = PressMonitorConfig()
+    lmpc: LmpcConfig = LmpcConfig()
 
     @model_validator(mode="after")
     def _algorithm_in_structure(self) -> Self:
-        if self.algorithm == "pid" and self.structure != "CASCADE":
+        if self.algorithm in ("pid", "lmpc") and self.structure != "CASCADE":
             raise ValueError(
-                f"structure: the algorithm pid works in CASCADE only, not in {self.structure}"
+                f"structure: the algorithm {self.algorithm} works in CASCADE only, "
+                f"not in {self.structure}"
             )
         return self
 

@@ -485,7 +485,7 @@ CASES = (
         "algorithm: mpc",
         "algorithm",
         "'mpc' is none of the choices",
-        "one of 'nmpc', 'pid', 'plc'",
+        "one of 'nmpc', 'lmpc', 'pid', 'plc'",
     ),
     Broken(
         "controller_period_not_the_plcs",

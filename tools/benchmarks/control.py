@@ -1,4 +1,4 @@
-"""The control benchmark: the shift with NMPC, conventional control and the PLC alone.
+"""The control benchmark: the shift with NMPC, linear MPC, conventional control, the PLC alone.
 
 Every controller runs the same scripted shift in process, over the same seeds, of which none was
 used for tuning. Reported are medians over the seeds; nothing is left out and no goal is moved.
@@ -41,7 +41,7 @@ __all__ = [
     "run_jobs",
 ]
 
-CONTROLLERS = ("nmpc", "pid", "plc")
+CONTROLLERS = ("nmpc", "lmpc", "pid", "plc")
 SEEDS = (1, 2, 3, 4, 5)
 MINUTES = 120.0
 CLOSING_RATES_KG_H = (15.0, 20.0, 24.0)
@@ -183,6 +183,10 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         flat["ratio.excess"] = (
             pid / max(1.0, flat["nmpc.excess"]) if pid >= TOO_FEW else "too few to compare"
         )
+    if {"nmpc", "lmpc"} <= set(names):
+        for cv in CVS:
+            nmpc = flat[f"nmpc.iae_norm.{cv}"]
+            flat[f"ratio.lmpc.iae.{cv}"] = flat[f"lmpc.iae_norm.{cv}"] / max(nmpc, 1e-12)
     if "nmpc" in names:
         runs = _of(outcomes, "nmpc")
         for cv in CVS:
@@ -208,8 +212,9 @@ def run_control(
 
     Returns
     -------
-    ``{"control": {...}}``: ``<controller>.{excess,iae_norm.<CV>}``, ``ratio``, ``mhe``,
-    ``bump_at_closing``, and ``range.<same path>`` with ``[min, max]`` over the seeds.
+    ``{"control": {...}}``: ``<controller>.{excess,iae_norm.<CV>}``, ``ratio`` (of pid to nmpc;
+    below ``lmpc`` of lmpc to nmpc), ``mhe``, ``bump_at_closing``, and ``range.<same path>`` with
+    ``[min, max]`` over the seeds.
     """
     jobs = [Job(controller=c, seed=s, minutes=minutes) for c in controllers for s in seeds]
     if "nmpc" in controllers:

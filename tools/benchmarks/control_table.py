@@ -64,7 +64,7 @@ def goals(flat: Mapping[str, Any]) -> list[Goal]:
         if key.startswith("mhe.coverage_95_after_lot."):
             cv = key.rsplit(".", 1)[1]
             found.append(Goal(name=f"covers in 10 min after the lot ({cv})", value=value, lo=0.80))
-    for name in ("nmpc", "pid"):
+    for name in ("nmpc", "lmpc", "pid"):
         if f"{name}.max_mv_rate_violation" in flat:
             value = flat[f"{name}.max_mv_rate_violation"]
             found.append(Goal(name=f"violation of MV rates, {name}", value=value, hi=0.0))
@@ -91,7 +91,7 @@ def _bounds(goal: Goal) -> str:
 
 def print_control(console: Console, flat: Mapping[str, Any]) -> None:
     """Print the results per controller, then every goal with its verdict."""
-    names = [c for c in ("nmpc", "pid", "plc") if f"{c}.excess" in flat]
+    names = [c for c in ("nmpc", "lmpc", "pid", "plc") if f"{c}.excess" in flat]
     table = Table(title=f"Control, {flat['minutes']:g} min, seeds {flat['seeds']}: median [range]")
     table.add_column("figure")
     for name in names:

@@ -11,7 +11,14 @@ import typer
 from rich.console import Console
 
 from tools.config_errors import ConfigError
-from tools.demo.orchestrate import CONTROLLERS, DemoOrder, default_parallel, prepare, run_demo
+from tools.demo.orchestrate import (
+    CONTROLLERS,
+    SELECTABLE,
+    DemoOrder,
+    default_parallel,
+    prepare,
+    run_demo,
+)
 from tools.report.saved import RESULT
 from tools.rundir import RunDir, new_run
 
@@ -28,7 +35,9 @@ def demo(
     minutes: Annotated[
         float, typer.Option(help="Length of the shift after start-up.", min=5.0, max=1440.0)
     ] = 40.0,
-    controller: Annotated[str, typer.Option(help="nmpc, pid, plc or all.", metavar="NAME")] = "all",
+    controller: Annotated[
+        str, typer.Option(help="nmpc, lmpc, pid, plc; all: all but lmpc.", metavar="NAME")
+    ] = "all",
     seed: Annotated[int, typer.Option(help="Of the noise and of what the twin ignores.")] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the results here.", metavar="FILE")
@@ -71,8 +80,8 @@ def demo(
 def _controllers(text: str) -> tuple[str, ...]:
     if text == "all":
         return CONTROLLERS
-    if text not in CONTROLLERS:
-        raise ValueError(f"{text!r} is no controller; one of {', '.join(CONTROLLERS)}, all")
+    if text not in SELECTABLE:
+        raise ValueError(f"{text!r} is no controller; one of {', '.join(SELECTABLE)}, all")
     return (text,)
 
 

@@ -34,9 +34,18 @@ from tools.report.saved import REPORT, RESULT, keep_scenario
 from tools.rundir import RunDir
 from tools.security import SecurityConfig, ensure_secrets
 
-__all__ = ["CONTROLLERS", "DemoOrder", "Prepared", "default_parallel", "prepare", "run_demo"]
+__all__ = [
+    "CONTROLLERS",
+    "SELECTABLE",
+    "DemoOrder",
+    "Prepared",
+    "default_parallel",
+    "prepare",
+    "run_demo",
+]
 
-CONTROLLERS = ("nmpc", "pid", "plc")
+CONTROLLERS = ("nmpc", "pid", "plc")  # what `all` runs
+SELECTABLE = (*CONTROLLERS, "lmpc")
 _FAILURES = (RuntimeError, PersonRefused, HistoryError, OSError, ua.UaError)
 
 

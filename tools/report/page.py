@@ -24,6 +24,7 @@ __all__ = ["Facts", "report_page", "write_report"]
 
 _TITLES = {
     "nmpc": "NMPC: estimator and optimiser",
+    "lmpc": "LMPC: Kalman filter and linear predictive control",
     "pid": "PID: conventional control",
     "plc": "PLC: its own loops, press set once",
 }

@@ -37,7 +37,7 @@ def report_again(folder: Path, target: Path) -> None:
     )
     first = str(document["controller"])
     runs_at = {first: document} if "cycles" in document else {}
-    runs_at |= {n: document[n] for n in ("nmpc", "pid", "plc") if n in document}
+    runs_at |= {n: document[n] for n in ("nmpc", "lmpc", "pid", "plc") if n in document}
     names = list(runs_at)
     history = History(sqlite_url(RunDir(folder / names[0]).historian))
     try:

@@ -19,6 +19,7 @@ COLOURS = {
     "rule": "#c5cacd",
     "grid": "#e4e6e8",
     "nmpc": "#1d4f8c",
+    "lmpc": "#4f8c6d",
     "pid": "#b3701a",
     "plc": "#8b9299",
     "ci": "rgba(29,79,140,.16)",
@@ -27,6 +28,7 @@ COLOURS = {
 }
 LINES: dict[str, dict[str, Any]] = {
     "nmpc": {"color": COLOURS["nmpc"], "width": 1.6},
+    "lmpc": {"color": COLOURS["lmpc"], "width": 1.3},
     "pid": {"color": COLOURS["pid"], "width": 1.3},
     "plc": {"color": COLOURS["plc"], "width": 1.3},
     "truth": {"color": COLOURS["ink"], "width": 1.0},
