@@ -23,7 +23,7 @@ import numpy as np
 
 from controller.data import Array
 
-__all__ = ["Rollout", "RolloutResult", "build_rollout"]
+__all__ = ["Rollout", "RolloutResult", "build_rollout", "compiled"]
 
 _log = logging.getLogger(__name__)
 _FLAGS = ("-O1", "-fPIC", "-shared")
@@ -79,10 +79,15 @@ class Rollout:
 
 def build_rollout(stage: Any, stages: int, cache: Path | None) -> Rollout:
     """Roll-out of ``stage`` over ``stages``; compiled into ``cache`` if given and possible."""
-    function = stage.mapaccum(f"rollout_{stages}", stages)
+    function, done = compiled(stage.mapaccum(f"rollout_{stages}", stages), cache)
+    return Rollout(function, stages, compiled=done)
+
+
+def compiled(function: Any, cache: Path | None) -> tuple[Any, bool]:
+    """``function`` compiled into ``cache``, if given and possible, and whether it is compiled."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if cache is None or compiler is None:
-        return Rollout(function, stages, compiled=False)
+        return function, False
     name = function.name()
     with tempfile.TemporaryDirectory() as folder:
         text = _generate(function, Path(folder))
@@ -99,9 +104,9 @@ def build_rollout(stage: Any, stages: int, cache: Path | None) -> Rollout:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 _log.warning("no compiled %s, using the slower machine: %s", name, done.stderr)
-                return Rollout(function, stages, compiled=False)
+                return function, False
             _store(built, target)
-    return Rollout(ca.external(name, str(target)), stages, compiled=True)
+    return ca.external(name, str(target)), True
 
 
 def _generate(function: Any, folder: Path) -> str:
