@@ -10,7 +10,7 @@ set by hand
 loop waits
     Running: a press stops correcting for some rows after its thickness was moved, and takes the
     force it then sees as its new aim. While it waits the fill depth stands, and the force shows
-    what the thickness did.
+    what the thickness did; where it stands within the loop's dither is not counted as a move.
 loop answers
     Running: band, speed or force level were moved. Those are causes, and the fill depth that the
     loop arrives at shows how much it took. Means over minutes leave the loop's own dither out.
@@ -279,10 +279,10 @@ def _answers(run: Track, period: float, quiet: Quiet) -> Iterator[_Step]:
 
 def _waits(run: Track, period: float) -> Iterator[_Step]:
     """Rows after a move of the band at which the loop does not correct yet."""
-    before, most, warm = (round(s / period) for s in (_TOGETHER_S, _TOGETHER_S, _WARM_S))
+    most, warm = (round(s / period) for s in (_TOGETHER_S, _WARM_S))
     moved = run.moved()
     for row in np.flatnonzero(moved).tolist():
-        from_, to = max(warm, row - before), min(row + most, run.rows.size)
+        from_, to = max(warm, row - most), min(row + most, run.rows.size)
         still = (np.abs(run.fill[row:to] - run.fill[row]) < _SAME) & ~np.r_[
             False, moved[row + 1 : to]
         ]
@@ -290,8 +290,13 @@ def _waits(run: Track, period: float) -> Iterator[_Step]:
         if count < _LEAST_WAIT or row - from_ < _LEAST_WAIT or moved[from_ + 1 : row].any():
             continue
         if abs(run.band[row] - run.band[row - 1]) > _SAME:
-            means = _means(run, slice(from_, row)), _means(run, slice(row + 1, row + count))
-            yield _step(Kind.WAITING, int(run.rows[row]), run.batch, *means)
+            before, after = (
+                _means(run, slice(from_, row)),
+                _means(run, slice(row + 1, row + count)),
+            )
+            yield _step(
+                Kind.WAITING, int(run.rows[row]), run.batch, before, (before[0], *after[1:])
+            )
 
 
 def _grouped(rows: IntArray, together: int) -> list[tuple[int, int]]:

@@ -45,6 +45,7 @@ _FULL_WINDOW = 36  # rows that `Quiet` speaks of
 _FARTHEST = 4.0  # coordinates lie within +- this
 _SPREADS = np.array([0.04, 0.015, 0.003])  # usual S by kind, ln force, ln force, ln fill (assumed)
 _SPREADS_SD = 0.7  # of ln S
+_FEW_BATCHES = 4  # fewer cannot tell whether they agree
 _STIFF = 30.0  # of a held quantity, per profile step
 
 
@@ -212,19 +213,18 @@ class Posterior:
         return weight * slopes.T @ slopes, prior.T @ prior
 
     def batches_disagree(self, u: Array) -> float:
-        """``c`` of (E5): scores summed by batch against what independent moves would give."""
-        scores = self.jacobian(u, self.terms) / 2.0
+        """``c`` of (E5): variance of the batches' scores over that of independent moves'."""
         names = np.array(self.steps.batch)
-        groups = [scores[names == name].sum(axis=0) for name in dict.fromkeys(self.steps.batch)]
-        if len(groups) < 4:
+        batches = list(dict.fromkeys(self.steps.batch))
+        if len(batches) < _FEW_BATCHES:
             return 1.0
-        alone = replace(self, disagree=1.0)
-        data, prior = alone.information(u)
-        summed = np.array(groups)
-        between = summed.T @ summed * len(groups) / (len(groups) - 1)
+        scores = self.jacobian(u, self.terms) / 2.0
+        summed = np.array([scores[names == name].sum(axis=0) for name in batches])
+        between = summed.T @ summed * len(batches) / (len(batches) - 1)
+        data, prior = replace(self, disagree=1.0).information(u)
         gain = np.linalg.inv(data + prior)
-        expected = float(np.trace(gain @ data))
-        return max(1.0, float(np.trace(gain @ between)) / max(expected, 1e-9))
+        expected = max(float(np.trace(gain @ data)), 1e-9)
+        return max(1.0, float(np.trace(gain @ between)) / expected)
 
     def profile(self, u: Array, of: Callable[[Array], float], points: int = 10) -> Profile:
         """Least (E5) with a quantity held, outwards to the 95 % interval's ends on both sides."""
