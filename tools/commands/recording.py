@@ -1,4 +1,4 @@
-"""``twinline recording``: recorded presses, checked."""
+"""``twinline recording``: recorded presses, checked and fitted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tools.commands.recording_fit import fit_recording
 from tools.config_errors import ConfigError
 from tools.configuration import load_recording_mapping
 from tools.recordings.findings import RecordingError
@@ -65,3 +66,6 @@ def check_recording(
     console.print(channels_table(loaded.recording))
     console.print()
     console.print(findings_table(loaded.findings))
+
+
+recording.command("fit")(fit_recording)

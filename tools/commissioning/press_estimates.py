@@ -36,6 +36,7 @@ class _Quantity:
     of: Callable[[Array], float]
     before: tuple[float, float] | None = None
     held: bool = False
+    log: bool = False
 
 
 def gain_of(name: str, prior: Prior) -> Callable[[Array], float]:
@@ -92,12 +93,22 @@ def _parameters(prior: Prior, held: BoolArray) -> list[_Quantity]:
             of=value(i),
             before=p.range,
             held=bool(held[i]),
+            log=p.log,
         )
         for i, p in enumerate(prior.parameters)
     ]
     d = DERIVED[prior.law]
+    shape = _Quantity(
+        name="a",
+        text="Kawakita a",
+        unit="1",
+        shown=1.0,
+        source="of the two densities",
+        of=lambda u: prior.cell(u).a,
+    )
     return [
         *free,
+        *([shape] if prior.law == "kawakita" else []),
         _Quantity(
             name=d.name,
             text=d.text,
@@ -106,6 +117,7 @@ def _parameters(prior: Prior, held: BoolArray) -> list[_Quantity]:
             source=f"{d.source}; follows from the force level and the others",
             of=pressure_scale,
             before=d.range,
+            log=d.log,
         ),
         _Quantity(
             name="bulk_density",
@@ -153,6 +165,7 @@ def _estimate(
         used=quantity.of(used),
         identified=narrower <= CLEARLY,
         held=quantity.held,
+        log=quantity.log,
         narrower=narrower,
         source=quantity.source,
         profile=curve,

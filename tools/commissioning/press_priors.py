@@ -123,7 +123,7 @@ SPEED = Parameter(
 )
 PLAY = Parameter(
     name="fill_play",
-    text="lost motion of the fill depth where the loop moves it",
+    text="lost motion of the fill depth",
     unit="mm",
     shown=1e3,
     mean=0.02e-3,
@@ -132,7 +132,7 @@ PLAY = Parameter(
 )
 CRITICAL = Parameter(
     name="critical_density",
-    text="relative density at no pressure",
+    text="Kawakita rho_c: density at no pressure",
     unit="1",
     shown=1.0,
     mean=0.36,
@@ -142,7 +142,7 @@ CRITICAL = Parameter(
 )
 LIMIT = Parameter(
     name="limit_density",
-    text="relative density at any pressure, rho_c / (1 - a)",
+    text="Kawakita limit density rho_c / (1 - a)",
     unit="1",
     shown=1.0,
     mean=1.055,
@@ -193,7 +193,7 @@ def _cups(tooling: TabletTooling, reference: Reference) -> Parameter:
         mean, sd, source = 0.1 * tooling.diameter, _UNKNOWN_SD, "assumed: the tablet is not known"
     return Parameter(
         name="cup_height",
-        text="volume of both cups / die area, zero of the band's scale included",
+        text="cups' volume / die area, band's zero",
         unit="mm",
         shown=1e3,
         mean=mean,

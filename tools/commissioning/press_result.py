@@ -54,6 +54,7 @@ class Estimate:
     identified: bool
     held: bool
     narrower: float
+    log: bool
     source: str
     profile: Profile
 
