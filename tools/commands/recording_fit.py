@@ -13,13 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from plant_models.recording import Recording
 from tools.commissioning.press_fit import fit_press
-from tools.commissioning.press_fit_plot import fit_page
 from tools.commissioning.press_fit_table import fit_tables
 from tools.commissioning.press_result import FitError, PressFit, as_data
 from tools.config_errors import ConfigError
 from tools.configuration import load_recording_mapping
 from tools.recordings.findings import RecordingError
 from tools.recordings.reader import LoadedRecording, read_recording
+from tools.report.press_fit_page import fit_page
 from tools.rundir import new_run
 
 __all__ = ["PressLaw", "fit_recording"]
