@@ -100,13 +100,11 @@ class PressBrain:
         estimate = self._estimate(after, validated.time, "")
         young = validated.time - after.started < self._c.forecast.young_s
         x = smoothers.features(after.smoothed)
-        held = after.sensor.force / _KN
-        issued = self._reply.forecast(
-            after.reply, validated.time, x, after.smoothed.mean, held, young
-        )
+        levels = (after.smoothed.mean, after.smoothed.recent, after.sensor.force / _KN)
+        issued = self._reply.forecast(after.reply, validated.time, x, levels, young)
         forecast = Forecast(
             times=self._times,
-            series={"main_force": (issued.by[1] * _KN, issued.mixed * _KN, issued.half * _KN)},
+            series={"main_force": (issued.by[-2] * _KN, issued.mixed * _KN, issued.half * _KN)},
         )
         after = replace(after, reply=self._reply.issue(after.reply, issued))
         return _step(after, estimate, forecast)

@@ -9,8 +9,9 @@ is learnt where it shows: in the outcomes of earlier forecasts.
 (A3)  forecast = sum_i w_i f_i,  w_i ~ exp(-L_i / (2 s^2 T))     L_i discounted squared errors
 (A4)  half width = c s,  c <- c + g (missed - (1 - coverage))    s discounted RMS error
 
-Forecasters of (A3): weighted mean of the force, soft sensor with the settings as they are, and
-(A1). Young forecasts, made soon after a start, have losses and spread of their own.
+Forecasters of (A3): two means of the force, one long and one of the last minute, soft sensor with
+the settings as they are, and (A1). Young forecasts, made soon after a start, have losses and spread
+of their own.
 
 References
 ----------
@@ -32,7 +33,7 @@ from controller.press.settings import PressForecastConfig
 
 __all__ = ["FORECASTERS", "Issued", "Reply", "ReplyState"]
 
-FORECASTERS = ("weighted mean", "settings held", "loop reply")
+FORECASTERS = ("weighted mean", "recent mean", "settings held", "loop reply")
 
 _NOISE = 0.09  # [kN] usual error, start value only: (A4) finds the true one
 _LARGE = 3.0  # errors beyond so many spreads count as that
@@ -112,17 +113,16 @@ class Reply:
         )
 
     def forecast(
-        self, state: ReplyState, time: float, x: Array, mean: float, held: float, young: bool
+        self, state: ReplyState, time: float, x: Array, levels: tuple[float, ...], young: bool
     ) -> Issued:
         """Forecast the force of the next samples [kN], not yet waiting for its outcomes.
 
-        ``mean`` is the weighted mean of the force, ``held`` the soft sensor's force at the
-        present settings [kN].
+        ``levels`` [kN] are what the forecasters but the last say for all of them; the loop's reply
+        is learnt as a deviation from the first.
         """
         clipped = self._clip(state, x)
-        reply = mean + state.theta @ clipped
-        h = reply.size
-        by = np.vstack((np.full(h, mean), np.full(h, held), reply))
+        reply = levels[0] + state.theta @ clipped
+        by = np.vstack((np.repeat(np.array(levels)[:, None], reply.size, axis=1), reply))
         weight = self._trust(state, int(young))
         mixed = np.sum(weight * by, axis=0)
         half = state.factor[int(young)] * np.sqrt(state.square[int(young)])

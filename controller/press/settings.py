@@ -81,11 +81,14 @@ class PressSensorConfig(StrictModel):
 class PressForecastConfig(StrictModel):
     """Forecast of the main force over ``steps`` samples and its intervals.
 
-    ``weighted_mean`` is the weight of the newest sample in the mean that stands for the level of
-    the force; ``smoothing`` those of the leaky integrators that the reply of the loop is learnt
-    on, falling; ``memory_samples`` how far back it learns from; ``prior_sd`` that of its
-    coefficients; ``clip`` how many times its usual size a signal counts at most; ``trust_samples``
-    and ``trust`` how long and how sharply the forecasters are compared.
+    ``weighted_mean`` is the weight of the newest sample in the long mean of the force;
+    ``smoothing`` those of the leaky integrators on which the reply of the loop is learnt, falling;
+    ``prior_sd`` the standard deviation of its coefficients, which walk by that much over
+    ``memory_samples`` steps taken one way; ``clip`` how many times its usual size a signal counts
+    at most; ``trust_samples`` how far back the forecasters are compared and ``trust`` how slowly
+    the worse ones lose their weight; ``spread_samples`` how far back the error is averaged for
+    ``coverage``, which ``coverage_gain`` per outcome keeps; ``young_s`` after a start, forecasts
+    have losses and spread of their own.
     """
 
     steps: Annotated[int, Field(ge=1, le=60)] = 6
@@ -96,11 +99,11 @@ class PressForecastConfig(StrictModel):
         0.05,
         0.015,
     )
-    memory_samples: Positive = 200.0
+    memory_samples: Positive = 120.0
     prior_sd: Positive = 0.2
     clip: Positive = 4.0
-    trust_samples: Positive = 200.0
-    trust: Positive = 4.0
+    trust_samples: Positive = 400.0
+    trust: Positive = 5.0
     spread_samples: Positive = 400.0
     young_s: Positive = 300.0
     coverage: Share = 0.95
