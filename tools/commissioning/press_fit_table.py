@@ -24,11 +24,16 @@ def fit_tables(fit: PressFit) -> RenderableType:
     parts: list[RenderableType] = [Text(line) for line in head_lines(fit)]
     parts += [
         Text(),
-        _gains(fit),
+        _estimates("gain at usual running", fit.gains),
+        *([_by_kind(fit)] if fit.by_kind else []),
         Text(plain_text(fit), style="yellow"),
         Text(),
         _estimates("parameter", fit.estimates),
-        Text("identified: share of the interval before the data that is left", style="dim"),
+        Text(
+            "95 %: with the data; before: without, from the sources below; cell: value used; "
+            "identified: by the share of the interval that is left",
+            style="dim",
+        ),
         Text(rests_on(fit)),
         Text(),
         *(Text(f"{e.text}: {e.source}", style="dim") for e in fit.estimates),
@@ -68,21 +73,19 @@ def number(value: float, shown: float = 1.0) -> str:
     return f"{x:.0f}" if abs(x) >= 1000.0 else f"{x:.3g}"
 
 
-def _estimates(title: str, estimates: Sequence[Estimate], more: Sequence[_Column] = ()) -> Table:
+def _estimates(title: str, estimates: Sequence[Estimate]) -> Table:
     columns: list[_Column] = [
-        (title, lambda e: e.text),
-        ("unit", lambda e: e.unit.removeprefix("1")),
+        (title, _labelled),
         ("estimate", lambda e: number(e.value, e.shown)),
         ("95 %", lambda e: _range(e.lo, e.hi, e.shown)),
-        ("before the data", lambda e: _range(*e.prior, e.shown)),
-        ("in the cell", lambda e: number(e.used, e.shown)),
+        ("before", lambda e: _range(*e.prior, e.shown)),
+        ("cell", lambda e: number(e.used, e.shown)),
         ("identified", lambda e: e.verdict),
-        *more,
     ]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name, _ in columns:
-        left = name in (title, "unit", "identified")
-        table.add_column(name, justify="left" if left else "right")
+        left = name in (title, "identified")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != title)
     for e in estimates:
         style = "" if e.identified else "yellow"
         table.add_row(
@@ -91,20 +94,27 @@ def _estimates(title: str, estimates: Sequence[Estimate], more: Sequence[_Column
     return table
 
 
+def _labelled(e: Estimate) -> str:
+    return e.text if e.unit == "1" else f"{e.text}, {e.unit}"
+
+
 def _range(lo: float, hi: float, shown: float) -> str:
     return f"{number(lo, shown)} … {number(hi, shown)}"
 
 
-def _gains(fit: PressFit) -> Table:
-    def alone(kind: Kind) -> Callable[[Estimate], str]:
-        def text(e: Estimate) -> str:
-            value, sd = fit.by_kind[kind].gains[e.name]
-            return f"{number(value, e.shown)} ± {number(1.96 * sd, abs(e.shown))}"
-
-        return text
-
-    more = [(f"{k.text} only ({g.count})", alone(k)) for k, g in fit.by_kind.items()]
-    return _estimates("gain at usual running", fit.gains, more)
+def _by_kind(fit: PressFit) -> Table:
+    """Gains that the moves of one kind alone would give."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("with moves of one kind only")
+    for kind, alone in fit.by_kind.items():
+        table.add_column(f"{kind.text} ({alone.count})", justify="right")
+    for e in fit.gains:
+        cells = []
+        for alone in fit.by_kind.values():
+            value, sd = alone.gains[e.name]
+            cells.append(f"{number(value, e.shown)} ± {number(1.96 * sd, abs(e.shown))}")
+        table.add_row(_labelled(e), *cells)
+    return table
 
 
 def plain_text(fit: PressFit) -> str:

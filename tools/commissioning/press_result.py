@@ -155,7 +155,7 @@ def note(kind: str, channel: str, text: str, action: str, severity: str = "info"
 
 
 def as_data(fit: PressFit) -> dict[str, Any]:
-    """For JSON: SI values, no series."""
+    """For JSON: SI values, no series; null for what there is not."""
 
     def entry(e: Estimate) -> dict[str, Any]:
         return {
@@ -170,20 +170,24 @@ def as_data(fit: PressFit) -> dict[str, Any]:
             "source": e.source,
         }
 
-    return {
+    names = [e.name for e in fit.estimates[: fit.correlation.shape[0]]]
+    data: dict[str, Any] = {
         "recording": fit.recording,
         "code": fit.code,
         "law": fit.law,
         "batches": list(fit.batches),
         "cell": asdict(fit.cell),
+        "fill_play": fit.play,
         "reference": asdict(fit.reference),
-        "tooling": asdict(fit.tooling),
+        "tooling": {
+            "diameter": fit.tooling.diameter,
+            "weight": fit.tooling.weight,
+            "thickness": fit.tooling.thickness,
+            "known": fit.tooling.known,
+        },
         "parameters": {e.name: entry(e) for e in fit.estimates},
         "gains": {e.name: entry(e) for e in fit.gains},
-        "correlation": {
-            "names": [e.name for e in fit.estimates[: fit.correlation.shape[0]]],
-            "matrix": fit.correlation.tolist(),
-        },
+        "correlation": {"names": names, "matrix": fit.correlation.tolist()},
         "information": fit.information.tolist(),
         "misfit": fit.misfit,
         "batches_disagree": fit.disagree,
@@ -192,8 +196,18 @@ def as_data(fit: PressFit) -> dict[str, Any]:
         "batch_spread": fit.batch_spread,
         "force_noise": fit.quiet.row_force,
         "moves": {
-            use.batch: {kind.text: use.moves[kind] for kind in Kind} | {"rows": use.running}
+            use.batch: {"rows": use.running, "bulk_density": use.bulk_density}
+            | {kind.text: use.moves[kind] for kind in Kind}
             for use in fit.uses
         },
         "findings": [finding.as_data() for finding in fit.findings],
     }
+    return {key: _finite(value) for key, value in data.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
