@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tools.commissioning.press_estimates import GAINS
 from tools.commissioning.press_events import Kind
 from tools.commissioning.press_result import Estimate, PressFit
 
@@ -25,20 +25,28 @@ def fit_tables(fit: PressFit) -> RenderableType:
     parts += [
         Text(),
         _estimates("gain at usual running", fit.gains),
-        *([_by_kind(fit)] if fit.by_kind else []),
+        Text(),
+        _by_kind(fit),
+        Text(),
         Text(plain_text(fit), style="yellow"),
         Text(),
-        _estimates("parameter", fit.estimates),
+        _estimates("parameter", fit.estimates, digits=2),
         Text(
-            "95 %: with the data; before: without, from the sources below; cell: value used; "
-            "identified: by the share of the interval that is left",
+            "95 %: with the data; before: without them, from the sources below; identified: share "
+            "of that interval that is left; what is held is not identified",
             style="dim",
         ),
         Text(rests_on(fit)),
         Text(),
-        *(Text(f"{e.text}: {e.source}", style="dim") for e in fit.estimates),
+        *(
+            Text(f"{_labelled(e)}: {e.text}. {e.source}", style="dim")
+            for e in (*fit.gains, *fit.estimates)
+        ),
+        Text(),
         _correlation(fit),
+        Text(),
         _moves(fit),
+        Text(),
     ]
     parts += [
         Text(f"{f.severity}: {f.text}; {f.action}", style="yellow")
@@ -65,27 +73,27 @@ def head_lines(fit: PressFit) -> list[str]:
     ]
 
 
-def number(value: float, shown: float = 1.0) -> str:
-    """Four digits of a value in its shown unit; a dash for none."""
+def number(value: float, shown: float = 1.0, digits: int = 3) -> str:
+    """Some digits of a value in its shown unit; a dash for none."""
     if not np.isfinite(value):
         return "–"
     x = value * shown
-    return f"{x:.0f}" if abs(x) >= 1000.0 else f"{x:.3g}"
+    return f"{x:.0f}" if abs(x) >= 10.0**digits else f"{x:.{digits}g}"
 
 
-def _estimates(title: str, estimates: Sequence[Estimate]) -> Table:
+def _estimates(title: str, estimates: Sequence[Estimate], digits: int = 3) -> Table:
     columns: list[_Column] = [
         (title, _labelled),
         ("estimate", lambda e: number(e.value, e.shown)),
-        ("95 %", lambda e: _range(e.lo, e.hi, e.shown)),
-        ("before", lambda e: _range(*e.prior, e.shown)),
+        ("95 %", lambda e: _range(e.lo, e.hi, e.shown, digits)),
+        ("before", lambda e: _range(*e.prior, e.shown, 2)),
         ("cell", lambda e: number(e.used, e.shown)),
         ("identified", lambda e: e.verdict),
     ]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name, _ in columns:
         left = name in (title, "identified")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != title)
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     for e in estimates:
         style = "" if e.identified else "yellow"
         table.add_row(
@@ -95,17 +103,18 @@ def _estimates(title: str, estimates: Sequence[Estimate]) -> Table:
 
 
 def _labelled(e: Estimate) -> str:
-    return e.text if e.unit == "1" else f"{e.text}, {e.unit}"
+    name = e.name if e.name in GAINS else e.name.replace("_", " ")
+    return name if e.unit == "1" else f"{name}, {e.unit}"
 
 
-def _range(lo: float, hi: float, shown: float) -> str:
-    return f"{number(lo, shown)} … {number(hi, shown)}"
+def _range(lo: float, hi: float, shown: float, digits: int = 3) -> str:
+    return f"{number(lo, shown, digits)} … {number(hi, shown, digits)}"
 
 
 def _by_kind(fit: PressFit) -> Table:
     """Gains that the moves of one kind alone would give."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("with moves of one kind only")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("with moves of one kind")
     for kind, alone in fit.by_kind.items():
         table.add_column(f"{kind.text} ({alone.count})", justify="right")
     for e in fit.gains:
@@ -140,7 +149,7 @@ def rests_on(fit: PressFit) -> str:
 
 def _correlation(fit: PressFit) -> Table:
     names = [e.name for e in fit.estimates[: fit.correlation.shape[0]]]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("correlation")
     for name in names[:-1]:
         table.add_column(name, justify="right")
@@ -150,7 +159,7 @@ def _correlation(fit: PressFit) -> Table:
 
 
 def _moves(fit: PressFit) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     columns: list[tuple[str, Callable[[int], str]]] = [
         ("batch", lambda i: fit.uses[i].batch),
         ("rows running", lambda i: str(fit.uses[i].running)),

@@ -60,11 +60,9 @@ class Estimate:
 
     @property
     def verdict(self) -> str:
-        """Whether it is identified, and what became of it."""
-        share = f"{min(self.narrower, 9.99):.0%}"
-        if self.identified:
-            return f"yes ({share})"
-        return f"no ({share}), held" if self.held else f"no ({share})"
+        """Identified, not identified, or held for that reason; and how much narrower it got."""
+        word = "yes" if self.identified else "held" if self.held else "no"
+        return f"{word} ({min(self.narrower, 9.99):.0%})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
