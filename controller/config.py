@@ -229,6 +229,8 @@ class OptimisationConfig(StrictModel):
 
     ``*_scale_*`` are the deviations that weigh alike; ``move_costs`` the price of a move in units
     of its rate limit, in the order total feed, API ratio, press set point, thickness, turret.
+    ``back_off`` tightens zones by ``back_off_deviations`` of the estimate's (1.645: one side keeps
+    95 %); ``scenarios`` plans for that many draws from its covariance too.
     """
 
     stages: Annotated[int, Field(ge=12, le=720)] = 120
@@ -261,6 +263,9 @@ class OptimisationConfig(StrictModel):
     level_margin_percent: NonNegative = 3.0
     drop_warm_start_after: Cycles = 3
     shifted_plan_max_cycles: Cycles = 3
+    back_off: bool = False
+    back_off_deviations: Positive = 1.645
+    scenarios: Annotated[int, Field(ge=0, le=32, multiple_of=2)] = 0
 
     @model_validator(mode="after")
     def _nodes(self) -> Self:

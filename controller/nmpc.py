@@ -21,9 +21,12 @@ from controller.data import (
     Validated,
 )
 from controller.estimation.estimator import EstimatorState, LineEstimator
+from controller.estimation.quality_now import inflation
+from controller.optimisation.caution import Caution
 from controller.optimisation.chain import ChainState, Reference, SolverChain
 from controller.optimisation.fast import FastSolver
 from controller.optimisation.problem import OcpProblem, stage_moves
+from controller.optimisation.scenarios import ScenarioSolver
 from controller.optimisation.setup import ProblemFactory
 from controller.twin.core import OUTPUTS
 from plant_models.line import ResolvedLine
@@ -71,7 +74,9 @@ class NmpcBrain:
         self._steps = config.estimation.steps
         self.estimator = LineEstimator(resolved, structure, config.estimation, period, cache)
         self.factory = ProblemFactory(resolved, structure, config.optimisation, table, period)
-        self.fast = FastSolver(self.estimator.twin, self.factory.grid, cache)
+        solver = ScenarioSolver if config.optimisation.scenarios else FastSolver
+        self.fast = solver(self.estimator.twin, self.factory.grid, cache)
+        self.caution = Caution(self.fast, self.estimator.problem.free, config.optimisation)
         self.chain = SolverChain(self.fast, reference, config.optimisation)
 
     @property
@@ -105,11 +110,12 @@ class NmpcBrain:
         if estimate is None or mode is Mode.OFF:
             taken = Forced(estimator_steps=steps, optimiser_steps=0, reached_by=ReachedBy.NONE)
             return Step(state=state, estimate=estimate, forecast=None, plan=None, taken=taken)
-        problem = self.factory.build(self.estimator, inner, validated, targets)
+        problem, notes = self._problem(state, validated, targets)
         if mode is not Mode.CLOSED_LOOP:
             state = replace(state, chain=replace(state.chain, age=0))
         outcome = self.chain.solve(problem, state.chain, deadline_s, forced)
-        verdicts = outcome.verdicts if forced is None else forced.solver_verdicts
+        said = (*notes, *outcome.verdicts)
+        verdicts = said if forced is None else forced.solver_verdicts
         plan = Plan(
             time=validated.time,
             times=_grid(problem, 0.0),
@@ -132,6 +138,17 @@ class NmpcBrain:
                 solver_verdicts=verdicts,
             ),
         )
+
+    def _problem(
+        self, state: NmpcState, validated: Validated, targets: Targets
+    ) -> tuple[OcpProblem, tuple[str, ...]]:
+        """The problem of this cycle, with what is to be said about its uncertainty."""
+        inner, last = state.estimator, state.chain.moves
+        problem = self.factory.build(self.estimator, inner, validated, targets)
+        if inner.solution is None:
+            return problem, ()
+        moves = problem.hold() if last is None else problem.grid.shifted(last)
+        return self.caution.applied(problem, moves, inner.solution.cov, inflation(inner.misfit))
 
     def _forecast(self, problem: OcpProblem, moves: Array, estimate: Estimate) -> Forecast:
         planned = self.fast.predict(problem, moves).y.copy()

@@ -14,7 +14,13 @@ from controller.twin.compiled import Rollout
 from controller.twin.core import OUTPUTS, PARAMETERS
 from plant_models.line import ResolvedLine
 
-__all__ = ["quality_now", "tuning"]
+__all__ = ["inflation", "quality_now", "tuning"]
+
+
+def inflation(misfit: Array) -> float:
+    """Factor on the estimate's covariance, from the mean squares of the normalised surprises."""
+    columns = [MEASURED.index("level"), MEASURED.index("pre_to_main")]
+    return float(np.clip(np.max(misfit[columns]), 1.0, 4.0))
 
 
 def quality_now(
@@ -36,9 +42,7 @@ def quality_now(
     h = np.hstack((out.hx[:, problem.free, 0], out.hp[:, :count, 0]))
     y = dict(zip(OUTPUTS, (float(v) for v in out.y[:, 0]), strict=True))
     variance = np.maximum(np.einsum("ij,jk,ik->i", h, solution.cov, h), 0.0)
-    columns = [MEASURED.index("level"), MEASURED.index("pre_to_main")]
-    inflation = float(np.clip(np.max(misfit[columns]), 1.0, 4.0))
-    sd = dict(zip(OUTPUTS, np.sqrt(variance * inflation), strict=True))
+    sd = dict(zip(OUTPUTS, np.sqrt(variance * inflation(misfit)), strict=True))
     weight, strength = float(np.exp(y["log_weight"])), float(np.exp(y["log_strength"]))
     weight_sd = sqrt(sd["log_weight"] ** 2 + config.jitter**2)
     strength_sd = sqrt(sd["log_strength"] ** 2 + (STRENGTH_EXPONENT * config.jitter) ** 2)

@@ -76,7 +76,7 @@ class SolverChain:
             found = _attempt(
                 "fast", lambda: self.fast.solve(problem, guess, steps, deadline), verdicts
             )
-            settled = forced is not None or (found and found.verdict in _SETTLED)
+            settled = forced is not None or (found and found.verdict.startswith(_SETTLED))
             if found is not None and (found.steps > 0 or settled):
                 return _outcome(found, ReachedBy.FAST, verdicts)
         failures, reference = state.failures + 1, self.reference
