@@ -19,7 +19,7 @@ Ravn & Poulsen 1998, Proc. 37th IEEE CDC, 3972-3977 (both from memory).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -139,7 +139,3 @@ class KalmanFilter:
         keep = np.eye(mean.size) - gain @ h
         cov = keep @ cov @ keep.T + (gain * r) @ gain.T
         return Belief(mean + gain @ e, 0.5 * (cov + cov.T)), surprise
-
-    def without_past(self, state: KalmanState) -> KalmanState:
-        """The state with an empty window: what is believed now holds from here on."""
-        return replace(self.begin(state.now), surprise=state.surprise)

@@ -109,13 +109,16 @@ class LinearObserver:
             "chute_level": (y["level"], sd["level"]),
             "tablet_thickness": (y["thickness"], sd["thickness"]),
         }
+        names = (*self.model.names, *DISTURBANCES)
+        # what is only turned and thinned on the way follows from the flows: nothing to estimate
+        shown = np.array([i for i, n in enumerate(names) if ".extent" not in n and ".lub" not in n])
         surprise = float(np.mean(state.surprises)) if state.surprises else -1.0
         least = min(e.least_samples, self._config.history_samples)
         return Estimate(
             time=time,
-            names=(*self.model.names, *DISTURBANCES),
-            mean=np.append(self.model.x0, np.zeros(len(DISTURBANCES))) + now.mean,
-            covariance=now.cov,
+            names=tuple(names[i] for i in shown),
+            mean=(np.append(self.model.x0, np.zeros(len(DISTURBANCES))) + now.mean)[shown],
+            covariance=now.cov[np.ix_(shown, shown)],
             quality={str(k): Interval(m, 1.96 * s) for k, (m, s) in quality.items()},
             converged=state.kalman.window.size >= least,
             normalised_innovation=surprise,

@@ -24,6 +24,18 @@ def _control(console: Console) -> dict[str, Any]:
     return run_control(console)
 
 
+def _estimators(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.estimators import run_estimators  # as above
+
+    return run_estimators(console)
+
+
+def _nmpc(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.nmpc import run_nmpc  # as above
+
+    return run_nmpc(console)
+
+
 def _observability(console: Console) -> dict[str, Any]:
     from tools.benchmarks.observability import run_observability  # as above
 
@@ -38,6 +50,8 @@ def _pid(console: Console) -> dict[str, Any]:
 
 REGISTRY: dict[str, Benchmark] = {
     "control": _control,
+    "estimators": _estimators,
+    "nmpc": _nmpc,
     "observability": _observability,
     "pid": _pid,
     "realism": _realism,
