@@ -1,15 +1,18 @@
-"""``twinline demo``: a shift over a secured link, with three controllers, a table and a report."""
+"""``twinline demo``: a simulated shift, or a recorded press, with a table and a report."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from tools.commands.demo_recording import MINUTES, ready_recording, refuse_idle
+from tools.commands.recording_fit import PressLaw
 from tools.config_errors import ConfigError
 from tools.demo.orchestrate import (
     CONTROLLERS,
@@ -19,6 +22,7 @@ from tools.demo.orchestrate import (
     prepare,
     run_demo,
 )
+from tools.demo.recorded import RecordedOrder
 from tools.report.saved import RESULT
 from tools.rundir import RunDir, new_run
 
@@ -29,12 +33,19 @@ CONFIGS = Path("configs")
 
 
 def demo(
+    context: typer.Context,
     headless: Annotated[
         bool, typer.Option("--headless", help="No live display, a line now and then.")
     ] = False,
     minutes: Annotated[
-        float, typer.Option(help="Length of the shift after start-up.", min=5.0, max=1440.0)
-    ] = 40.0,
+        float | None,
+        typer.Option(
+            help="Length of the shift after start-up, by default 40; of a recording, what is "
+            "played over the link, by default 120.",
+            min=5.0,
+            max=1440.0,
+        ),
+    ] = None,
     controller: Annotated[
         str, typer.Option(help="nmpc, lmpc, pid, plc; all: all but lmpc.", metavar="NAME")
     ] = "all",
@@ -46,35 +57,67 @@ def demo(
         Path | None, typer.Option(help="Folder of the run; by default runs/<UTC>-demo.")
     ] = None,
     configs: Annotated[Path, typer.Option(help="Folder of the configurations.")] = CONFIGS,
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="A recorded press (.csv, .csv.gz) instead of a shift.", metavar="FILE"),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="Columns and units of the recording.", metavar="FILE")
+    ] = None,
+    law: Annotated[PressLaw, typer.Option(help="Law of compaction.")] = PressLaw.kawakita,
 ) -> None:
-    """Run the shift with every controller; exit status 0 if all runs went through, 1 if not."""
+    """Run the shift with every controller, or fit, watch and forecast a recorded press.
+
+    Exit status 0 if all runs went through, 1 if not, 2 for bad input.
+    """
     console = Console(highlight=False)
+    quiet = headless or not console.is_terminal
     try:
-        names = _controllers(controller)
-        order = DemoOrder(
-            controllers=names,
-            minutes=minutes,
-            seed=seed,
-            run=_folder(run),
-            configs=configs,
-            headless=headless or not console.is_terminal,
-            parallel=default_parallel(),
-        )
-        prepared = prepare(order)
+        refuse_idle(context, recording)
+        if recording is None:
+            names = _controllers(controller)
+            folder = _folder(run)
+            order = DemoOrder(
+                controllers=names,
+                minutes=40.0 if minutes is None else minutes,
+                seed=seed,
+                run=folder,
+                configs=configs,
+                headless=quiet,
+                parallel=default_parallel(),
+            )
+            work = _ready_shift(order, console)
+        else:
+            folder = _folder(run)
+            recorded = RecordedOrder(
+                file=recording,
+                mapping=mapping,
+                law=law.value,
+                minutes=MINUTES if minutes is None else minutes,
+                run=folder,
+                configs=configs,
+                headless=quiet,
+            )
+            work = ready_recording(recorded, console)
     except (ConfigError, ValueError, OSError) as error:
-        console.print(str(error), style="bold red", markup=False)
+        console.print(str(error), style="bold red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from error
-    folder = order.run.path
-    console.print(f"run {folder}: {', '.join(names)}, {minutes:g} min after start-up")
     try:
-        succeeded = run_demo(prepared, console)
+        succeeded = work()
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         console.print("stopped; everything that was started has been ended")
         raise typer.Exit(INTERRUPTED) from error
     if json_file is not None:
-        shutil.copyfile(folder / RESULT, json_file)
+        shutil.copyfile(folder.path / RESULT, json_file)
     if not succeeded:
         raise typer.Exit(FAILED)
+
+
+def _ready_shift(order: DemoOrder, console: Console) -> Callable[[], bool]:
+    prepared = prepare(order)
+    names = ", ".join(order.controllers)
+    console.print(f"run {order.run.path}: {names}, {order.minutes:g} min after start-up")
+    return lambda: run_demo(prepared, console)
 
 
 def _controllers(text: str) -> tuple[str, ...]:

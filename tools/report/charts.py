@@ -82,7 +82,8 @@ Item = Line | Band | Dots | Bars
 class Chart:
     """One chart; ``y`` fixes the range of the ordinate, else the data do.
 
-    ``counts`` means that the values are counts from 0 on, shown on a logarithmic axis.
+    ``counts`` means that the values are counts from 0 on, shown on a logarithmic axis; ``shaded``
+    are spans of the abscissa with a grey ground, ``ticks`` names for places on it.
     """
 
     title: str
@@ -95,6 +96,8 @@ class Chart:
     x_unit: str = "min"
     shaded_to: float | None = None
     counts: bool = False
+    shaded: Sequence[tuple[float, float]] = ()
+    ticks: Sequence[tuple[float, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

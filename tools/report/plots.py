@@ -249,7 +249,9 @@ def _time_axis(unit: str) -> dict[str, Any]:
 
 def _abscissa(chart: Chart, leader: Chart, *, first: bool) -> dict[str, Any]:
     linked = {} if first or chart.x != leader.x else {"matches": "x"}
-    return {**_time_axis(chart.x_unit), "range": chart.x, "nticks": 9, **linked}
+    places, texts = zip(*chart.ticks, strict=True) if chart.ticks else ((), ())
+    named = {"tickvals": places, "ticktext": texts} if chart.ticks else {}
+    return {**_time_axis(chart.x_unit), "range": chart.x, "nticks": 9, **linked, **named}
 
 
 def _ordinate(chart: Chart) -> dict[str, Any]:
@@ -307,21 +309,24 @@ def _shapes(chart: Chart, at: str) -> list[dict[str, Any]]:
         for limit in chart.limits
     ]
     shapes += [_vertical(mark, at) for mark in _within(chart.marks, chart.x)]
+    spans = list(chart.shaded)
     if chart.shaded_to is not None and chart.shaded_to > chart.x[0]:
-        shapes.append(
-            {
-                "type": "rect",
-                "x0": chart.x[0],
-                "x1": chart.shaded_to,
-                "y0": 0,
-                "y1": 1,
-                "xref": f"x{at}",
-                "yref": f"y{at} domain",
-                "fillcolor": COLOURS["before"],
-                "line": {"width": 0},
-                "layer": "below",
-            }
-        )
+        spans.append((chart.x[0], chart.shaded_to))
+    shapes += [
+        {
+            "type": "rect",
+            "x0": first,
+            "x1": last,
+            "y0": 0,
+            "y1": 1,
+            "xref": f"x{at}",
+            "yref": f"y{at} domain",
+            "fillcolor": COLOURS["before"],
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for first, last in spans
+    ]
     return shapes
 
 

@@ -19,7 +19,14 @@ from tools.report.charts import Bars, Chart, Dots, Item, Limit, Line
 from tools.report.plots import charts_figure, html, library
 from tools.report.theme import STYLE
 
-__all__ = ["fit_charts", "fit_page", "force_charts", "profile_charts", "step_charts"]
+__all__ = [
+    "estimates_table",
+    "fit_charts",
+    "fit_page",
+    "force_charts",
+    "profile_charts",
+    "step_charts",
+]
 
 Array = NDArray[np.float64]
 
@@ -225,9 +232,9 @@ def fit_page(fit: PressFit, recording: Recording, file: Path) -> None:
     head = "".join(f"<p>{escape(line)}</p>" for line in head_lines(fit))
     parts = [
         f"<header><h1>Press cell fitted to {escape(fit.recording)}</h1>{head}</header>",
-        f'<h2>Gains at usual running</h2><div class="panel">{_table(fit.gains)}'
+        f'<h2>Gains at usual running</h2><div class="panel">{estimates_table(fit.gains)}'
         f'<p class="glossary">{escape(plain_text(fit))}</p></div>',
-        f'<h2>Parameters</h2><div class="panel">{_table(fit.estimates)}'
+        f'<h2>Parameters</h2><div class="panel">{estimates_table(fit.estimates)}'
         f'<p class="glossary">{escape(rests_on(fit))}</p></div>',
     ]
     for i, (title, small, charts) in enumerate(fit_charts(fit, recording)):
@@ -248,11 +255,11 @@ def fit_page(fit: PressFit, recording: Recording, file: Path) -> None:
     )
 
 
-def _table(estimates: Sequence[Estimate]) -> str:
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in ("", "unit", "estimate", "95 %", "before the data", "in the cell", "identified")
-    )
+def estimates_table(estimates: Sequence[Estimate]) -> str:
+    """Estimates as an HTML table; their sources show on hovering."""
+    names = ("estimate", "95 %", "before the data", "in the cell", "identified")
+    head = '<th></th><th class="unit-cell">unit</th>'
+    head += "".join(f"<th>{name}</th>" for name in names)
     body = "".join(
         f'<tr title="{escape(e.source)}"><td>{escape(e.text)}</td>'
         f'<td class="unit-cell">{escape(e.unit.removeprefix("1"))}</td>'
