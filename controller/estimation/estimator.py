@@ -21,6 +21,7 @@ from controller.estimation.quality_now import quality_now, tuning
 from controller.estimation.readings import MAIN, POTENCY, measured, place_sample, reading, unseen
 from controller.estimation.window import MEASURED, Window
 from controller.twin.compiled import Rollout, build_rollout
+from controller.twin.condense import Condenser, Pattern
 from controller.twin.core import INPUTS, PARAMETERS, ControlTwin
 from plant_models.line import ResolvedLine, blender_parameters, recipe_fractions
 from plant_models.signals import MV, LineState
@@ -78,6 +79,7 @@ class LineEstimator:
         self.problem = MheProblem(
             twin=self.twin,
             rollout=build_rollout(stage, config.window_samples, cache),
+            condenser=Condenser(Pattern.by_parameters(self.twin), cache),
             tuning=tuning(config, resolved),
             free=np.array(free, dtype=int),
             cascade=structure is Structure.CASCADE,

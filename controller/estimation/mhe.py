@@ -21,6 +21,7 @@ Lange, Little & Taylor 1989, J Am Stat Assoc 84:881-896 (from memory).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import daqp
 import numpy as np
@@ -29,7 +30,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from controller.data import Array
 from controller.estimation.window import Window, selection
-from controller.twin.compiled import Rollout, RolloutResult
+from controller.twin.compiled import Rollout
+from controller.twin.condense import Condenser, Entry
 from controller.twin.core import PARAMETERS, ControlTwin
 
 IntArray = NDArray[np.int_]
@@ -94,6 +96,7 @@ class MheProblem:
 
     twin: ControlTwin
     rollout: Rollout
+    condenser: Condenser
     tuning: MheTuning
     free: IntArray  # indices of the free states
     cascade: bool
@@ -126,18 +129,20 @@ def block_starts(size: int, blocks: int) -> IntArray:
 class _Layout:
     """Columns of the unknowns: free states, parameters, then the steps of each block."""
 
-    def __init__(self, problem: MheProblem, window: Window) -> None:
-        self.nf = problem.free.size
+    def __init__(
+        self, states: int, free: tuple[int, ...], walking: tuple[int, ...], size: int, blocks: int
+    ) -> None:
+        self.nf = len(free)
         self.np = len(PARAMETERS) - 1  # inflow has no level of its own
-        self.walking = problem.walking
-        self.starts = block_starts(window.size, problem.blocks)
-        self.lengths = np.diff(np.append(self.starts, window.size))
+        self.walking = np.array(walking)
+        self.starts = block_starts(size, blocks)
+        self.lengths = np.diff(np.append(self.starts, size))
         self.nb = self.starts.size
         nw = self.walking.size
         self.level0 = self.nf + self.np
         self.inflow0 = self.level0 + (self.nb - 1) * nw
         self.size = self.inflow0 + self.nb
-        block = np.zeros(window.size, dtype=int)
+        block = np.zeros(size, dtype=int)
         block[self.starts[1:]] = 1
         self.block = np.cumsum(block)
         # (np, size) sensitivity of the parameters in each block
@@ -151,6 +156,9 @@ class _Layout:
             here = current.copy()
             here[-1, self.inflow0 + b] = 1.0
             self.selectors.append(here)
+        initial = np.zeros((states, self.size))
+        initial[list(free), np.arange(self.nf)] = 1.0
+        self.entry = Entry.of(np.array(self.selectors), self.block, initial)
 
     def variances(self, problem: MheProblem, window: Window) -> Array:
         """Prior variances of all steps: walks over the block before, inflow over the block."""
@@ -167,6 +175,15 @@ class _Layout:
         rate = t.inflow / problem.twin.step / np.sqrt(self.lengths)
         out[self.inflow0 - self.level0 :] = rate**2
         return out
+
+
+def _layout(problem: MheProblem, window: Window) -> _Layout:
+    walking = tuple(int(i) for i in problem.walking)
+    free = tuple(int(i) for i in problem.free)
+    return _kept_layout(problem.twin.path.size, free, walking, window.size, problem.blocks)
+
+
+_kept_layout = lru_cache(maxsize=16)(_Layout)
 
 
 def solve(
@@ -193,7 +210,7 @@ def solve(
     The solution; ``finite`` is False if the arithmetic broke down, and then the numbers are the
     guess's.
     """
-    lay = _Layout(problem, window)
+    lay = _layout(problem, window)
     x0, z = guess_x0.copy(), _pack(problem, lay, guess_x0, guess_p)
     prior_info = _information(arrival.cov)
     prior_mean = np.concatenate((arrival.x[problem.free], arrival.p[: lay.np]))
@@ -270,25 +287,9 @@ def _linearise(problem: MheProblem, lay: _Layout, window: Window, x0: Array, z: 
     residual = (window.values - predicted) * scale
     dof = problem.tuning.dof_measured
     robust = (dof + 1.0) / (dof + residual**2) * (window.weights > 0.0)
-    jacobian, end = _chain(problem, lay, out, pick, n)
+    jacobian, end = problem.condenser(out.a, out.bp, out.hx, out.hp, lay.entry, pick)
     jacobian *= scale.T[:, :, None]
-    return _Linear(out.x[:, :n].copy(), residual, robust, jacobian, end)
-
-
-def _chain(
-    problem: MheProblem, lay: _Layout, out: RolloutResult, pick: Array, n: int
-) -> tuple[Array, Array]:
-    nx = out.x.shape[0]
-    sens = np.zeros((nx, lay.size))
-    sens[problem.free, np.arange(lay.nf)] = 1.0
-    jacobian = np.empty((n, pick.shape[0], lay.size))
-    hx = np.einsum("my,yxk->kmx", pick, out.hx[:, :, :n])
-    hp = np.einsum("my,ypk->kmp", pick, out.hp[:, :, :n])
-    for k in range(n):
-        chosen = lay.selectors[lay.block[k]]
-        sens = out.a[:, :, k] @ sens + out.bp[:, :, k] @ chosen
-        jacobian[k] = hx[k] @ sens + hp[k] @ chosen
-    return jacobian, sens[problem.free]
+    return _Linear(out.x[:, :n].copy(), residual, robust, jacobian, end[problem.free])
 
 
 def _normal(

@@ -23,7 +23,7 @@ import numpy as np
 
 from controller.data import Array
 
-__all__ = ["Rollout", "RolloutResult", "build_rollout", "compiled"]
+__all__ = ["Rollout", "RolloutResult", "build_rollout", "compile_c", "compiled"]
 
 _log = logging.getLogger(__name__)
 _FLAGS = ("-O1", "-fPIC", "-shared")
@@ -85,28 +85,43 @@ def build_rollout(stage: Any, stages: int, cache: Path | None) -> Rollout:
 
 def compiled(function: Any, cache: Path | None) -> tuple[Any, bool]:
     """``function`` compiled into ``cache``, if given and possible, and whether it is compiled."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if cache is None or compiler is None:
+    if cache is None or _compiler() is None:
         return function, False
     name = function.name()
     with tempfile.TemporaryDirectory() as folder:
         text = _generate(function, Path(folder))
-        key = hashlib.sha256(
-            "\n".join(
-                (text, " ".join(_FLAGS), ca.CasadiMeta.version(), platform.machine())
-            ).encode()
-        ).hexdigest()[:24]
-        target = cache / f"{name}-{key}.so"
-        if not _intact(target):
-            _log.info("compiling %s (a few seconds, kept in the cache)", name)
-            built = Path(folder) / "built.so"
-            command = [compiler, *_FLAGS, str(Path(folder) / f"{name}.c"), "-o", str(built), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                _log.warning("no compiled %s, using the slower machine: %s", name, done.stderr)
-                return function, False
-            _store(built, target)
-    return ca.external(name, str(target)), True
+    target = compile_c(name, text, cache, _FLAGS)
+    return (function, False) if target is None else (ca.external(name, str(target)), True)
+
+
+def compile_c(name: str, text: str, cache: Path, flags: tuple[str, ...]) -> Path | None:
+    """Shared object of a C text, from the cache if it is there whole; ``None`` if there is none.
+
+    Without a compiler, or if it fails, there is none, and a warning says what it said.
+    """
+    compiler = _compiler()
+    if compiler is None:
+        return None
+    parts = (text, " ".join(flags), ca.CasadiMeta.version(), platform.machine())
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+    target = cache / f"{name}-{key}.so"
+    if _intact(target):
+        return target
+    _log.info("compiling %s (a few seconds, kept in the cache)", name)
+    with tempfile.TemporaryDirectory() as folder:
+        source, built = Path(folder) / f"{name}.c", Path(folder) / "built.so"
+        source.write_text(text)
+        command = [compiler, *flags, str(source), "-o", str(built), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            _log.warning("no compiled %s, using the slower machine: %s", name, done.stderr)
+            return None
+        _store(built, target)
+    return target
+
+
+def _compiler() -> str | None:
+    return shutil.which("cc") or shutil.which("gcc")
 
 
 def _generate(function: Any, folder: Path) -> str:
