@@ -26,14 +26,13 @@ from controller.optimisation.problem import (
     stage_moves,
 )
 from controller.twin.compiled import RolloutResult, build_rollout
-from controller.twin.condense import Condenser, Entry, Pattern
 from controller.twin.core import MOVES, OUTPUTS, ControlTwin
 
 __all__ = ["FastSolver", "Solution"]
 
 _NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
 _NOT_FINITE = -99  # exit flag of a QP that was not worth a start
-_EVERY = 4  # stages between the rows of a zone
+_EVERY = 4  # stages between the rows of a zone, until a step shows that they are too few
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +59,13 @@ class FastSolver:
     def __init__(self, twin: ControlTwin, grid: Grid, cache: Path | None) -> None:
         self.grid = grid
         self._rollout = build_rollout(twin.controlled_stage_function(), grid.stages, cache)
-        self._condenser = Condenser(Pattern.by_moves(twin), cache)
-        shares, nu = grid.interpolation, len(MOVES)
-        dense = np.einsum("kn,ij->kinj", shares, np.eye(nu)).reshape(grid.stages, nu, -1)
-        nothing = np.zeros((twin.path.size, dense.shape[2]))
-        self._entry = Entry.of(dense, np.arange(grid.stages), nothing)
+        self._share = grid.interpolation
+        self._left = np.array(
+            [
+                max(int(np.searchsorted(grid.nodes, j, side="right")) - 1, 0)
+                for j in range(grid.stages)
+            ]
+        )
 
     def predict(self, problem: OcpProblem, moves: Array) -> RolloutResult:
         """Roll out under node values ``moves``; the next call reuses the result's buffers."""
@@ -87,11 +88,12 @@ class FastSolver:
         cost, taken, verdict = objective(problem, out.y, moves), 0, "step limit"
         if not np.isfinite(cost):
             return Solution(moves, out.y.copy(), cost, 0, "objective is not finite", False)
-        for _ in range(steps):
+        every = _EVERY
+        while taken < steps:
             if deadline is not None and time.perf_counter() > deadline:
                 verdict = "deadline"
                 break
-            direction, flag = self._direction(problem, moves, out)
+            direction, flag, left_out = self._direction(problem, moves, out, every)
             if flag < 1 or not np.all(np.isfinite(direction)):
                 return Solution(moves, out.y.copy(), cost, taken, f"QP exit {flag}", taken > 0)
             scale = 1.0
@@ -104,18 +106,67 @@ class FastSolver:
                 scale *= 0.4
             else:
                 out = self.predict(problem, moves)
+                if left_out:  # a zone is worst where the QP did not look
+                    every = 1
+                    continue
                 verdict = "no descent"
                 break
             gained, moves, cost, taken = cost - value, trial, value, taken + 1
             if gained <= 1e-7 * (1.0 + cost):
+                if left_out and scale < 1.0:
+                    every = 1
+                    continue
+                moves, cost, crept = self._further(problem, moves, direction, cost, gained)
+                out = self.predict(problem, moves)
+                if crept:
+                    continue
                 verdict = "converged"
                 break
         return Solution(moves, out.y.copy(), cost, taken, verdict, bool(np.isfinite(cost)))
 
+    def _further(
+        self, problem: OcpProblem, moves: Array, direction: Array, cost: float, gained: float
+    ) -> tuple[Array, float, bool]:
+        """Go on along ``direction`` while each stretch pays half of ``gained``, the last step's.
+
+        Where the errors are large, the Gauss-Newton curvature may be far too high; then all steps
+        are short, and a small gain does not mean that the end is near.
+        """
+        length, crept = 1.0, False
+        while gained > 0.0:
+            trial = problem.feasible(moves + length * direction)
+            value = objective(problem, self.predict(problem, trial).y, trial)
+            if not value < cost - 0.5 * gained:
+                break
+            moves, cost, length, crept = trial, value, 2.0 * length, True
+        return moves, cost, crept
+
     def sensitivities(self, out: RolloutResult, rows: list[int]) -> Array:
         """``(N, rows, nodes * nu)`` of the chosen outputs by the node values, node by node."""
-        pick = np.eye(len(OUTPUTS))[rows]
-        return self._condenser(out.a, out.bv, out.hx, out.hv, self._entry, pick)[0]
+        nu = self.nu
+        nodes = len(self.grid.nodes)
+        sens = np.zeros((out.x.shape[0], nodes * nu))
+        result = np.zeros((self.grid.stages, len(rows), nodes * nu))
+        bu = np.ascontiguousarray(np.moveaxis(out.bv[:, :nu], 2, 0))
+        hx = np.ascontiguousarray(np.moveaxis(out.hx[rows], 2, 0))
+        hu = np.ascontiguousarray(np.moveaxis(out.hv[rows][:, :nu], 2, 0))
+        for j in range(self.grid.stages):
+            left = int(self._left[j])
+            right = min(left + 1, nodes - 1)
+            here, end = slice(left * nu, (left + 1) * nu), (right + 1) * nu
+            a, b = self._share[j, left], self._share[j, right]
+            active = out.a[:, :, j] @ sens[:, :end]
+            active[:, here] += a * bu[j]
+            there = slice(right * nu, end)
+            if right != left:
+                active[:, there] += b * bu[j]
+            row = hx[j] @ active
+            row[:, here] += a * hu[j]
+            if right != left:
+                row[:, there] += b * hu[j]
+            sens[:, :end] = active
+            result[j, :, :end] = row
+        return result
 
     @property
     def nu(self) -> int:
@@ -123,8 +174,9 @@ class FastSolver:
         return len(MOVES)
 
     def _direction(
-        self, problem: OcpProblem, moves: Array, out: RolloutResult
-    ) -> tuple[Array, int]:
+        self, problem: OcpProblem, moves: Array, out: RolloutResult, every: int
+    ) -> tuple[Array, int, bool]:
+        """Step of the QP, its exit flag, and whether rows of zones were left out of it."""
         tracked = [OUTPUTS.index(n) for n in TRACKED]
         zoned = [OUTPUTS.index(z.output) for z in problem.zones]
         jac = self.sensitivities(out, tracked + zoned)
@@ -141,9 +193,10 @@ class FastSolver:
         hessian += step.T @ step
         gradient += step.T @ offset
         if not np.all(np.isfinite(hessian)) or not np.all(np.isfinite(jac)):
-            return np.full(moves.shape, np.nan), _NOT_FINITE
-        soft = self._zone_rows(problem, out, jac[:, count:] * unit)
-        return self._qp(problem, moves, hessian, gradient, soft, unit)
+            return np.full(moves.shape, np.nan), _NOT_FINITE, False
+        soft = self._zone_rows(problem, out, jac[:, count:] * unit, every)
+        direction, flag = self._qp(problem, moves, hessian, gradient, soft, unit)
+        return direction, flag, bool(soft) and every > 1
 
     def _move_rows(self, problem: OcpProblem, moves: Array) -> tuple[Array, Array]:
         nodes, nu = len(self.grid.nodes), self.nu
@@ -155,15 +208,15 @@ class FastSolver:
         return rows, move_terms(problem, moves).ravel()
 
     def _zone_rows(
-        self, problem: OcpProblem, out: RolloutResult, jac: Array
+        self, problem: OcpProblem, out: RolloutResult, jac: Array, every: int
     ) -> list[tuple[Array, Array]]:
         """Per zone side near its limit: rows and right sides of ``row du <= rhs + slack``.
 
-        Rows are taken every few stages and where the plan comes closest to the limit, which is
-        what the slack is paid for.
+        Rows are taken at one stage in ``every`` and where the plan comes closest to the limit,
+        which is what the slack is paid for.
         """
         sides = []
-        regular = np.arange(self.grid.stages) % _EVERY == _EVERY - 1
+        regular = np.arange(self.grid.stages) % every == every - 1
         for i, zone in enumerate(problem.zones):
             y = out.y[OUTPUTS.index(zone.output)] / zone.scale
             lower, upper = zone.limits
