@@ -26,6 +26,7 @@ from controller.optimisation.problem import (
     stage_moves,
 )
 from controller.twin.compiled import RolloutResult, build_rollout
+from controller.twin.condense import Condenser, Entry, Pattern
 from controller.twin.core import MOVES, OUTPUTS, ControlTwin
 
 __all__ = ["FastSolver", "Solution"]
@@ -59,13 +60,11 @@ class FastSolver:
     def __init__(self, twin: ControlTwin, grid: Grid, cache: Path | None) -> None:
         self.grid = grid
         self._rollout = build_rollout(twin.controlled_stage_function(), grid.stages, cache)
-        self._share = grid.interpolation
-        self._left = np.array(
-            [
-                max(int(np.searchsorted(grid.nodes, j, side="right")) - 1, 0)
-                for j in range(grid.stages)
-            ]
-        )
+        self._condenser = Condenser(Pattern.by_moves(twin), cache)
+        shares, nu = grid.interpolation, len(MOVES)
+        dense = np.einsum("kn,ij->kinj", shares, np.eye(nu)).reshape(grid.stages, nu, -1)
+        nothing = np.zeros((twin.path.size, dense.shape[2]))
+        self._entry = Entry.of(dense, np.arange(grid.stages), nothing)
 
     def predict(self, problem: OcpProblem, moves: Array) -> RolloutResult:
         """Roll out under node values ``moves``; the next call reuses the result's buffers."""
@@ -143,30 +142,8 @@ class FastSolver:
 
     def sensitivities(self, out: RolloutResult, rows: list[int]) -> Array:
         """``(N, rows, nodes * nu)`` of the chosen outputs by the node values, node by node."""
-        nu = self.nu
-        nodes = len(self.grid.nodes)
-        sens = np.zeros((out.x.shape[0], nodes * nu))
-        result = np.zeros((self.grid.stages, len(rows), nodes * nu))
-        bu = np.ascontiguousarray(np.moveaxis(out.bv[:, :nu], 2, 0))
-        hx = np.ascontiguousarray(np.moveaxis(out.hx[rows], 2, 0))
-        hu = np.ascontiguousarray(np.moveaxis(out.hv[rows][:, :nu], 2, 0))
-        for j in range(self.grid.stages):
-            left = int(self._left[j])
-            right = min(left + 1, nodes - 1)
-            here, end = slice(left * nu, (left + 1) * nu), (right + 1) * nu
-            a, b = self._share[j, left], self._share[j, right]
-            active = out.a[:, :, j] @ sens[:, :end]
-            active[:, here] += a * bu[j]
-            there = slice(right * nu, end)
-            if right != left:
-                active[:, there] += b * bu[j]
-            row = hx[j] @ active
-            row[:, here] += a * hu[j]
-            if right != left:
-                row[:, there] += b * hu[j]
-            sens[:, :end] = active
-            result[j, :, :end] = row
-        return result
+        pick = np.eye(len(OUTPUTS))[rows]
+        return self._condenser(out.a, out.bv, out.hx, out.hv, self._entry, pick)[0]
 
     @property
     def nu(self) -> int:
