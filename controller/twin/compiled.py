@@ -23,7 +23,15 @@ import numpy as np
 
 from controller.data import Array
 
-__all__ = ["Rollout", "RolloutResult", "build_rollout", "compile_c", "compiled"]
+__all__ = [
+    "Rollout",
+    "RolloutResult",
+    "Simulation",
+    "build_rollout",
+    "build_simulation",
+    "compile_c",
+    "compiled",
+]
 
 _log = logging.getLogger(__name__)
 _FLAGS = ("-O1", "-fPIC", "-shared")
@@ -75,6 +83,34 @@ class Rollout:
         self._evaluate()
         x, a, bp, bv, y, hx, hp, hv = self._results
         return RolloutResult(x[:, 0, :], a, bp, bv, y[:, 0, :], hx, hp, hv)
+
+
+class Simulation:
+    """A roll-out without sensitivities over a fixed number of stages. One thread only."""
+
+    def __init__(self, function: Any, stages: int) -> None:
+        self.stages = stages
+        self._buffer, self._evaluate = function.buffer()
+        self._args = [np.zeros(function.numel_in(i)) for i in range(3)]
+        for i, arg in enumerate(self._args):
+            self._buffer.set_arg(i, arg.data)
+        self._results = [np.zeros(function.numel_out(i)) for i in range(2)]
+        for i, result in enumerate(self._results):
+            self._buffer.set_res(i, result.data)
+
+    def __call__(self, x0: Array, parameters: Array, inputs: Array) -> Array:
+        """Outputs (ny, N) from ``x0`` (nx,) under ``parameters`` (np, N), ``inputs`` (nv, N)."""
+        self._args[0][:] = x0
+        self._args[1][:] = parameters.ravel(order="F")
+        self._args[2][:] = inputs.ravel(order="F")
+        self._evaluate()
+        return self._results[1].reshape((-1, self.stages), order="F").copy()
+
+
+def build_simulation(stage: Any, stages: int, cache: Path | None) -> Simulation:
+    """Roll-out of ``stage`` ``(x, p, v) -> (x+, y)``; compiled into ``cache`` if possible."""
+    function, _ = compiled(stage.mapaccum(f"simulation_{stages}", stages), cache)
+    return Simulation(function, stages)
 
 
 def build_rollout(stage: Any, stages: int, cache: Path | None) -> Rollout:

@@ -278,6 +278,20 @@ class ControlTwin:
         merged = [ca.substitute(ca.densify(e), inner, v) for e in results]
         return ca.Function("controlled_stage", [x, p, w], merged, {"cse": True})
 
+    def plain_stage_function(self) -> Any:
+        """``(x, p, w) -> (x+, y)`` of `controlled_stage_function`, without sensitivities."""
+        count = len(MOVES) + 3 * len(self.resolved.line.feeders) + 3
+        x = ca.SX.sym("x", self.path.size)
+        p = ca.SX.sym("p", len(PARAMETERS))
+        w = ca.SX.sym("w", count)
+        rows = ca.vertsplit(w)
+        inputs = self.stage_inputs(rows[: len(MOVES)], rows[len(MOVES) :])
+        nxt = self.advance(x, p, ca.vertcat(*inputs))
+        named = self.outputs(ca.vertsplit(nxt), ca.vertsplit(p), inputs)
+        y = ca.vertcat(*(named[n] for n in OUTPUTS))
+        results = [ca.densify(nxt), ca.densify(y)]
+        return ca.Function("plain_stage", [x, p, w], results, {"cse": True})
+
     def steady(self, feed: float, api: float, lot: float, blender_speed: float) -> np.ndarray:
         """Steady states at a feed [kg/s] of given API fraction and lot share."""
         lubricant = self.resolved.product.lubricant_percent / 100.0

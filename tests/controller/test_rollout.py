@@ -9,8 +9,9 @@ import pytest
 
 from controller.config import EstimationConfig
 from controller.optimisation.fast import FastSolver
+from controller.optimisation.problem import stage_moves
 from controller.twin import compiled
-from controller.twin.compiled import Rollout, build_rollout
+from controller.twin.compiled import Rollout, build_rollout, build_simulation
 from controller.twin.core import OUTPUTS, PARAMETERS
 from tests.controller.ocp_kit import API, BLENDER, FEED, factory_of, fast_of, problem, twin_of
 
@@ -69,6 +70,16 @@ def test_compiled_c_gives_what_the_machine_gives(tmp_path: Path) -> None:
         a, b = results(machine, seed), results(binary, seed)
         for name in FIELDS:
             assert b[name] == pytest.approx(a[name], rel=1e-13, abs=1e-15)
+
+
+def test_a_simulation_gives_the_outputs_of_the_roll_out() -> None:
+    simulate = build_simulation(twin_of().plain_stage_function(), factory_of().grid.stages, None)
+    for seed in (1, 2):
+        p = problem(seed)
+        w = np.vstack((stage_moves(p, p.hold()), p.known))
+        q = np.repeat(p.p[:, None], simulate.stages, axis=1)
+        wanted = fast_of().predict(p, p.hold()).y
+        assert simulate(p.x0, q, w) == pytest.approx(wanted, rel=1e-12, abs=1e-14)
 
 
 @needs_compiler
