@@ -9,7 +9,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, get_args
 
 import casadi as ca
 import numpy as np
@@ -23,6 +23,7 @@ from plant_models import (
     feeder,
     materials,
     maths,
+    press_cell,
     quality,
     regulatory,
     tablet_press,
@@ -44,6 +45,25 @@ BLENDER = blender.BlenderParameters(
 CHUTE = chute.ChuteParameters(volume=0.6 / 480.0, nodes=4)
 FRAME = feed_frame.FeedFrameParameters(hold_up=0.35, paddle_speed=1.0)
 BLEND = tablet_press.Compaction(a=0.7, scale=20e6, critical_density=0.316, true_density=1520.0)
+CELLS = tuple(
+    press_cell.PressCell(
+        law=law,
+        die_area=51.5e-6,
+        cup_height=1.1e-3,
+        lower_cup=0.55e-3,
+        compliance=20e-9,
+        true_density=1505.0,
+        bulk_density=610.0,
+        a=0.7,
+        scale=14e6,
+        critical_density=0.32,
+        heckel_slope=1.1e-8,
+        heckel_intercept=0.65,
+        speed_sensitivity=0.09,
+        rate_ref=33.0,
+    )
+    for law in get_args(press_cell.Law)
+)
 PRESS = tablet_press.PressParameters(
     die_area=50.27e-6,
     diameter=8e-3,
@@ -275,6 +295,39 @@ CASES = (
     ),
 )
 
+CASES += tuple(
+    one
+    for cell in CELLS
+    for one in (
+        case(
+            press_cell.tablet_weight,
+            lambda h, v, cell=cell: press_cell.tablet_weight(cell, h, v),
+            (6.6e-3, 0.01),
+        ),
+        case(
+            press_cell.main_force,
+            lambda h, b, v, q, cell=cell: press_cell.main_force(cell, h, b, v, q),
+            (6.6e-3, 2.1e-3, 0.01, 40.0),
+            (2.0e-3, 2.1e-3, 0.0, 0.0),
+        ),
+        case(
+            press_cell.relative_density,
+            lambda f, q, cell=cell: press_cell.relative_density(cell, f, q),
+            (6000.0, 40.0),
+        ),
+        case(
+            press_cell.weight_at_force,
+            lambda f, b, q, cell=cell: press_cell.weight_at_force(cell, f, b, q),
+            (6000.0, 2.1e-3, 40.0),
+        ),
+        case(
+            press_cell.force_sensitivity,
+            lambda f, b, q, cell=cell: press_cell.force_sensitivity(cell, f, b, q),
+            (6000.0, 2.1e-3, 40.0),
+        ),
+    )
+)
+
 # Public functions of the equation modules that are numeric by nature, and why.
 NUMERIC_ONLY = {
     "maths.is_symbolic": "asks what its arguments are",
@@ -295,6 +348,7 @@ EQUATION_MODULES = (
     "feeder",
     "materials",
     "maths",
+    "press_cell",
     "quality",
     "regulatory",
     "tablet_press",
