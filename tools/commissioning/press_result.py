@@ -13,7 +13,7 @@ from plant_models.press_cell import Law, PressCell
 from tools.commissioning.press_events import Kind, Quiet, Steps
 from tools.commissioning.press_likelihood import Profile
 from tools.commissioning.press_priors import Reference
-from tools.recordings.findings import Finding
+from tools.recordings.findings import Finding, Severity
 from tools.recordings.mapping import Tooling
 
 __all__ = [
@@ -137,7 +137,7 @@ class PressFit:
         return next(estimate for estimate in self.estimates if estimate.name == name)
 
 
-def note(kind: str, channel: str, text: str, action: str, severity: str = "info") -> Finding:
+def note(kind: str, channel: str, text: str, action: str, severity: Severity = "info") -> Finding:
     """A finding about the fit as a whole."""
     return Finding(
         kind=kind,
@@ -146,7 +146,7 @@ def note(kind: str, channel: str, text: str, action: str, severity: str = "info"
         share=0.0,
         first_row=None,
         last_row=None,
-        severity="warning" if severity == "warning" else "info",
+        severity=severity,
         text=text,
         action=action,
     )

@@ -3,20 +3,25 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from plant_models.press_cell import Law, main_force
 from plant_models.recording import Recording
 from tests.tools.commissioning.synthetic import CELL, CELLS, TOOLING, gains, recorded
 from tools.commissioning.press_events import Kind, Quiet, Steps
 from tools.commissioning.press_fit import fit_press, fitted_cell
+from tools.commissioning.press_fit_table import fit_tables
 from tools.commissioning.press_likelihood import posterior_of, residuals
 from tools.commissioning.press_priors import Reference, prior_of
 from tools.commissioning.press_result import FitError, PressFit, as_data
+from tools.report.press_fit_page import fit_page
 
 LAWS: tuple[Law, ...] = ("kawakita", "heckel")
 SEEDS = 20
@@ -148,6 +153,17 @@ def test_without_moves_nothing_is_identified_and_the_intervals_are_the_literatur
     assert gain.used > 0.0
     assert [f.kind for f in fit.findings if f.severity == "warning"] == ["not fitted"]
     assert json.dumps(as_data(fit), allow_nan=False)
+
+
+@pytest.mark.parametrize("batches", [(), ("b0", "b1")])
+def test_tables_and_page_stand_without_moves(batches: tuple[str, ...], tmp_path: Path) -> None:
+    fit = fit_press(bare(), batches, TOOLING)
+    said = StringIO()
+    Console(width=200, file=said).print(fit_tables(fit))
+    assert "0 moves" in said.getvalue()
+    assert "gains are the literature's" in said.getvalue()
+    fit_page(fit, bare(), tmp_path / "fit.html")
+    assert "Profiles" in (tmp_path / "fit.html").read_text("utf-8")
 
 
 def test_of_a_single_batch_the_level_alone_is_taken() -> None:
