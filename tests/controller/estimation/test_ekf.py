@@ -12,15 +12,16 @@ import pytest
 from controller.data import CV, Array, Validated
 from controller.estimation.ekf import EkfEstimator, filter_window
 from controller.estimation.estimator import LineEstimator
-from controller.estimation.mhe import Arrival, MheProblem, solve
+from controller.estimation.mhe import MheProblem, solve
 from controller.estimation.window import MEASURED, Window
 from controller.twin.core import PARAMETERS
 from plant_models.variables import Structure
+from tests.controller.estimation.ekf_kit import SMALL, linear_gaussian
 from tests.controller.kit import LINE, controller_config
 from tests.controller.line_data import LAB_DELAY, NIR_DELAY, Line
-from tests.controller.twin_data import COUNT, PERIOD, TwinLine, at, estimator, gaussian, prior
+from tests.controller.twin_data import COUNT, PERIOD, TwinLine, at, estimator, prior
 
-SMALL, SAMPLES = 1e-4, 24  # noise so small that the twin is linear over it
+SAMPLES = 24
 BACK = LAB_DELAY + 12  # samples that a late value may lie back
 
 
@@ -28,23 +29,6 @@ BACK = LAB_DELAY + 12  # samples that a late value may lie back
 def ekf(gate: float = np.inf) -> EkfEstimator:
     config = controller_config().estimation.model_copy(update={"window_samples": BACK})
     return EkfEstimator(LINE, Structure.CASCADE, config, PERIOD, None, gate)
-
-
-def _linear_gaussian(structure: Structure) -> tuple[MheProblem, Arrival]:
-    """Quadratic losses, noise too small for curvature, and every state free that matters.
-
-    The configured filter and the arrival cost take the lubrication's states as known; the window
-    itself does not, through which the two would differ.
-    """
-    e = estimator(structure)
-    problem, first = gaussian(e.problem, SMALL, blocks=SAMPLES), prior(e, SMALL)
-    names = problem.twin.state_names
-    free = np.array([i for i, n in enumerate(names) if ".lot" not in n and ".lubricant" not in n])
-    place = [int(np.flatnonzero(free == i)[0]) for i in problem.free]
-    place += range(free.size, free.size + COUNT)
-    cov = np.diag(np.full(free.size + COUNT, SMALL**2))
-    cov[np.ix_(place, place)] = first.cov
-    return replace(problem, free=free), replace(first, cov=cov)
 
 
 def _end(problem: MheProblem, x: Array, p: Array) -> Array:
@@ -57,7 +41,7 @@ def test_filter_and_window_agree_where_all_is_linear_and_gaussian(
     structure: Structure, drop: float
 ) -> None:
     """Same means to 1e-4 standard deviations, same covariances; lots, moves and gaps included."""
-    problem, first = _linear_gaussian(structure)
+    problem, first = linear_gaussian(structure, SAMPLES)
     e = estimator(structure)
     data = TwinLine(e, problem, first, seed=4, drop=drop).run(SAMPLES).window
     boost, moved = data.boost.copy(), data.moved.copy()
@@ -73,7 +57,7 @@ def test_filter_and_window_agree_where_all_is_linear_and_gaussian(
 
 def test_innovations_are_white_and_of_the_size_that_the_filter_says() -> None:
     e = estimator(Structure.CASCADE)
-    problem, first = _linear_gaussian(Structure.CASCADE)
+    problem, first = linear_gaussian(Structure.CASCADE, SAMPLES)
     rows = []
     for seed in range(12):
         data = TwinLine(e, problem, first, seed=seed).run(SAMPLES).window
