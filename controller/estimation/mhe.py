@@ -156,6 +156,11 @@ class _Layout:
             here = current.copy()
             here[-1, self.inflow0 + b] = 1.0
             self.selectors.append(here)
+        # parameters that have a level, where it may change: in the first block, then what walks
+        later = np.tile(self.walking, self.nb - 1)
+        self.bounded = np.concatenate((np.arange(self.np), later))
+        rows = [self.selectors[0][: self.np], *(s[self.walking] for s in self.selectors[1:])]
+        self.levels = np.vstack(rows)
         initial = np.zeros((states, self.size))
         initial[list(free), np.arange(self.nf)] = 1.0
         self.entry = Entry.of(np.array(self.selectors), self.block, initial)
@@ -326,23 +331,23 @@ def _bounded_step(
     scale = 1.0 / np.sqrt(np.diag(hessian))
     scaled = hessian * scale[:, None] * scale[None, :]
     step = -scale * cho_solve(cho_factor(scaled), scale * gradient)
-    lo, hi = problem.tuning.lo[: lay.np], problem.tuning.hi[: lay.np]
-    at = slice(lay.nf, lay.level0)
-    target = z[at] + step[at]
-    states = z[: lay.nf] + step[: lay.nf]
-    if np.all(target >= lo) and np.all(target <= hi) and np.all(states > 0.0):
+    lo, hi = problem.tuning.lo[lay.bounded], problem.tuning.hi[lay.bounded]
+    levels, states = lay.levels @ z, z[: lay.nf]
+    target = levels + lay.levels @ step
+    if np.all(target >= lo) and np.all(target <= hi) and np.all(states + step[: lay.nf] > 0.0):
         return np.asarray(step)
     low, high = np.full(lay.size, -1e20), np.full(lay.size, 1e20)
-    low[at], high[at] = (lo - z[at]) / scale[at], (hi - z[at]) / scale[at]
-    low[: lay.nf] = (1e-6 - z[: lay.nf]) / scale[: lay.nf]
+    low[: lay.nf] = (1e-6 - states) / scale[: lay.nf]
+    rows = lay.levels * scale
+    size = np.linalg.norm(rows, axis=1)
     solution, _, flag, _ = daqp.solve(
         scaled,
         scale * gradient,
-        np.zeros((0, lay.size)),
-        high,
-        low,
-        np.zeros(lay.size, dtype=np.int32),
+        rows / size[:, None],
+        np.concatenate((high, (hi - levels) / size)),
+        np.concatenate((low, (lo - levels) / size)),
+        np.zeros(lay.size + levels.size, dtype=np.int32),
     )
     if flag < 1:
-        return np.asarray(step)
+        return np.zeros(lay.size)  # where it stands, it is inside
     return np.asarray(scale * solution)

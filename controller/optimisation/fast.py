@@ -33,6 +33,7 @@ __all__ = ["FastSolver", "Solution"]
 
 _NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
 _NOT_FINITE = -99  # exit flag of a QP that was not worth a start
+_NOISE = 1e-10  # relative change of the objective that means nothing
 _EVERY = 4  # stages between the rows of a zone, until a step shows that they are too few
 
 
@@ -132,7 +133,7 @@ class FastSolver:
         are short, and a small gain does not mean that the end is near.
         """
         length, crept = 1.0, False
-        while gained > 0.0:
+        while gained > _NOISE * (1.0 + cost):
             trial = problem.feasible(moves + length * direction)
             value = objective(problem, self.predict(problem, trial).y, trial)
             if not value < cost - 0.5 * gained:
