@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import daqp
 import numpy as np
@@ -29,11 +30,10 @@ from controller.twin.compiled import RolloutResult, build_rollout
 from controller.twin.condense import Condenser, Entry, Pattern
 from controller.twin.core import MOVES, OUTPUTS, ControlTwin
 
-__all__ = ["FastSolver", "Solution"]
+__all__ = ["NEAR", "NOT_FINITE", "FastSolver", "Solution"]
 
-_NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
-_NOT_FINITE = -99  # exit flag of a QP that was not worth a start
-_NOISE = 1e-10  # relative change of the objective that means nothing
+NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
+NOT_FINITE = -99  # exit flag of a QP that was not worth a start
 _EVERY = 4  # stages between the rows of a zone, until a step shows that they are too few
 
 
@@ -82,10 +82,10 @@ class FastSolver:
         result is always inside ranges and rates; ``ok`` is False if the numbers broke down.
         """
         moves = problem.feasible(guess)
-        out = self.predict(problem, moves)
+        out = self._roll(problem, moves)
         if not np.all(np.isfinite(out.y)):
             return Solution(moves, out.y.copy(), np.inf, 0, "prediction is not finite", False)
-        cost, taken, verdict = objective(problem, out.y, moves), 0, "step limit"
+        cost, taken, verdict = self._cost(problem, out, moves), 0, "step limit"
         if not np.isfinite(cost):
             return Solution(moves, out.y.copy(), cost, 0, "objective is not finite", False)
         every = _EVERY
@@ -99,13 +99,13 @@ class FastSolver:
             scale = 1.0
             for _ in range(4):
                 trial = problem.feasible(moves + scale * direction)
-                out = self.predict(problem, trial)
-                value = objective(problem, out.y, trial)
+                out = self._roll(problem, trial)
+                value = self._cost(problem, out, trial)
                 if np.isfinite(value) and value <= cost * (1.0 + 1e-9):
                     break
                 scale *= 0.4
             else:
-                out = self.predict(problem, moves)
+                out = self._roll(problem, moves)
                 if left_out:  # a zone is worst where the QP did not look
                     every = 1
                     continue
@@ -117,7 +117,7 @@ class FastSolver:
                     every = 1
                     continue
                 moves, cost, crept = self._further(problem, moves, direction, cost, gained)
-                out = self.predict(problem, moves)
+                out = self._roll(problem, moves)
                 if crept:
                     continue
                 verdict = "converged"
@@ -133,9 +133,9 @@ class FastSolver:
         are short, and a small gain does not mean that the end is near.
         """
         length, crept = 1.0, False
-        while gained > _NOISE * (1.0 + cost):
+        while gained > 0.0:
             trial = problem.feasible(moves + length * direction)
-            value = objective(problem, self.predict(problem, trial).y, trial)
+            value = self._cost(problem, self._roll(problem, trial), trial)
             if not value < cost - 0.5 * gained:
                 break
             moves, cost, length, crept = trial, value, 2.0 * length, True
@@ -151,8 +151,18 @@ class FastSolver:
         """Number of moved variables."""
         return len(MOVES)
 
+    # What a solver that looks at several roll-outs at once does in its own way.
+
+    def _roll(self, problem: OcpProblem, moves: Array) -> Any:
+        """What `_cost` and `_direction` need to know of a plan; ``y`` are its outputs (ny, N)."""
+        return self.predict(problem, moves)
+
+    def _cost(self, problem: OcpProblem, out: Any, moves: Array) -> float:
+        """What is made smaller."""
+        return objective(problem, out.y, moves)
+
     def _direction(
-        self, problem: OcpProblem, moves: Array, out: RolloutResult, every: int
+        self, problem: OcpProblem, moves: Array, out: Any, every: int
     ) -> tuple[Array, int, bool]:
         """Step of the QP, its exit flag, and whether rows of zones were left out of it."""
         tracked = [OUTPUTS.index(n) for n in TRACKED]
@@ -171,7 +181,7 @@ class FastSolver:
         hessian += step.T @ step
         gradient += step.T @ offset
         if not np.all(np.isfinite(hessian)) or not np.all(np.isfinite(jac)):
-            return np.full(moves.shape, np.nan), _NOT_FINITE, False
+            return np.full(moves.shape, np.nan), NOT_FINITE, False
         soft = self._zone_rows(problem, out, jac[:, count:] * unit, every)
         direction, flag = self._qp(problem, moves, hessian, gradient, soft, unit)
         return direction, flag, bool(soft) and every > 1
@@ -201,8 +211,8 @@ class FastSolver:
             for sign, limit in ((1.0, upper), (-1.0, -lower)):
                 room = limit / zone.scale - sign * y
                 closest = int(np.argmin(room))
-                if room[closest] < _NEAR:
-                    rows = regular & (room < _NEAR + 0.5)
+                if room[closest] < NEAR:
+                    rows = regular & (room < NEAR + 0.5)
                     rows[closest] = True
                     sides.append((sign / zone.scale * jac[rows, i], room[rows]))
         return sides

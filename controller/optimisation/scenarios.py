@@ -25,15 +25,15 @@ References
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controller.data import Array
-from controller.optimisation.fast import FastSolver, Solution
+from controller.optimisation.fast import NEAR, NOT_FINITE, FastSolver, Solution
 from controller.optimisation.problem import (
     TRACKED,
     Draws,
@@ -44,14 +44,11 @@ from controller.optimisation.problem import (
     stage_moves,
     violations,
 )
+from controller.twin.compiled import RolloutResult
 from controller.twin.core import OUTPUTS, ControlTwin
 from controller.twin.worth import Worth
 
 __all__ = ["ScenarioSolver"]
-
-_NEAR = 0.35  # a side enters the QP when a draw comes this close to it [zone scales]
-_EVERY = 4  # stages between the rows of a side, until a step shows that they are too few
-_SHORTER, _TRIALS = 0.4, 4  # of a step that does not descend
 
 Flags = NDArray[np.bool_]
 Rows = dict[int, list[tuple[Array, Array]]]
@@ -59,17 +56,21 @@ Rows = dict[int, list[tuple[Array, Array]]]
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A plan and what comes of it.
+    """What comes of a plan for the estimate and its draws.
 
-    ``y`` (S, ny, N) outputs, ``gradient`` (nodes * nu,) of half the tracking terms by moves in
-    units of a rate step, ``cost`` (X1), ``fine`` (S,) whose numbers did not break down.
+    ``y`` (ny, N) outputs of the estimate, ``everyone`` (S, ny, N) of all, ``gradient``
+    (nodes * nu,) of half the tracking terms by moves in units of a rate step, ``cost`` (X1),
+    ``fine`` (S,) whose numbers did not break down.
     """
 
-    moves: Array
-    y: Array
+    everyone: Array
     gradient: Array
     cost: float
     fine: Flags
+
+    @property
+    def y(self) -> Array:
+        return np.asarray(self.everyone[0])
 
 
 class ScenarioSolver(FastSolver):
@@ -84,6 +85,8 @@ class ScenarioSolver(FastSolver):
     def __init__(self, twin: ControlTwin, grid: Grid, cache: Path | None) -> None:
         super().__init__(twin, grid, cache)
         self._worth = Worth(twin, grid.stages, TRACKED, cache)
+        self._draws: Draws | None = None  # of the problem at hand, the estimate before them
+        self._known: tuple[Array, _Point] | None = None  # the last plan, and what comes of it
 
     def solve(
         self, problem: OcpProblem, guess: Array, steps: int, deadline: float | None = None
@@ -92,66 +95,34 @@ class ScenarioSolver(FastSolver):
 
         ``outputs`` are those of the estimate, ``cost`` is (X1).
         """
-        if problem.draws is None or problem.draws.weights.size == 0:
-            return super().solve(problem, guess, steps, deadline)
-        everyone = _with_estimate(problem, problem.draws)
-        point = self._evaluate(problem, everyone, problem.feasible(guess))
-        if not point.fine[0]:
-            nothing = point.y[0].copy()
-            return Solution(point.moves, nothing, np.inf, 0, "prediction is not finite", False)
-        lost = int(np.sum(~point.fine))
-        if lost:
-            everyone = _only(everyone, point.fine)
-            point = self._evaluate(problem, everyone, point.moves)
-        found = self._descend(problem, everyone, point, steps, deadline)
-        if lost:
+        self._draws, lost = None, 0
+        if problem.draws is not None and problem.draws.weights.size:
+            everyone = _with_estimate(problem, problem.draws)
+            moves = problem.feasible(guess)
+            first = self._evaluate(problem, everyone, moves)
+            lost, fine = int(np.sum(~first.fine)), first.fine.copy()
+            fine[0] = True  # if the estimate breaks down, that is the verdict
+            self._draws = _only(everyone, fine) if lost else everyone
+            self._known = None if lost else (moves, first)
+        found = super().solve(problem, guess, steps, deadline)
+        if lost and problem.draws is not None:
             note = f"{found.verdict}, {lost} of {problem.draws.weights.size} draws left out"
             found = replace(found, verdict=note)
         return found
 
-    def _descend(
-        self,
-        problem: OcpProblem,
-        draws: Draws,
-        point: _Point,
-        steps: int,
-        deadline: float | None,
-    ) -> Solution:
-        taken, every, verdict = 0, _EVERY, "step limit"
-        if not np.isfinite(point.cost):
-            return _solution(point, 0, "objective is not finite")
-        while taken < steps:
-            if deadline is not None and time.perf_counter() > deadline:
-                verdict = "deadline"
-                break
-            direction, flag, partly = self._next(problem, draws, point, every)
-            if flag < 1 or not np.all(np.isfinite(direction)):
-                return replace(_solution(point, taken, f"QP exit {flag}"), ok=taken > 0)
-            better = self._shortened(problem, draws, point, direction)
-            if better is None and partly:
-                every = 1
-                continue
-            if better is None:
-                verdict = "no descent"
-                break
-            gained, point, taken = point.cost - better.cost, better, taken + 1
-            if gained <= 1e-7 * (1.0 + point.cost):
-                verdict = "converged"
-                break
-        return _solution(point, taken, verdict)
+    def _roll(self, problem: OcpProblem, moves: Array) -> Any:
+        if self._draws is None:
+            return super()._roll(problem, moves)
+        if self._known is not None and np.array_equal(self._known[0], moves):
+            return self._known[1]
+        point = self._evaluate(problem, self._draws, moves)
+        self._known = moves, point
+        return point
 
-    def _shortened(
-        self, problem: OcpProblem, draws: Draws, point: _Point, direction: Array
-    ) -> _Point | None:
-        """The plan a step further, the step shortened until it descends; None if it never does."""
-        scale = 1.0
-        for _ in range(_TRIALS):
-            trial = problem.feasible(point.moves + scale * direction)
-            found = self._evaluate(problem, draws, trial)
-            if np.isfinite(found.cost) and found.cost <= point.cost * (1.0 + 1e-9):
-                return found
-            scale *= _SHORTER
-        return None
+    def _cost(self, problem: OcpProblem, out: Any, moves: Array) -> float:
+        if self._draws is None:
+            return super()._cost(problem, out, moves)
+        return float(out.cost)
 
     def _evaluate(self, problem: OcpProblem, draws: Draws, moves: Array) -> _Point:
         """(X1) and its gradient, with one roll-out forwards and back per draw."""
@@ -169,60 +140,64 @@ class ScenarioSolver(FastSolver):
             slacks = np.maximum(slacks, violations(problem, y[s]))
         cost = float(draws.weights @ worth) + move_cost(problem, moves) + price(problem, slacks)
         by_node = (slope @ self.grid.interpolation).T * problem.rate
-        return _Point(moves, y, 0.5 * by_node.ravel(), cost, fine)
+        return _Point(y, 0.5 * by_node.ravel(), cost, fine)
 
-    def _next(
-        self, problem: OcpProblem, draws: Draws, point: _Point, every: int
+    def _direction(
+        self, problem: OcpProblem, moves: Array, out: Any, every: int
     ) -> tuple[Array, int, bool]:
-        """Step of the QP, its exit flag, and whether rows of zones were left out of it."""
+        """As the fast solver's, with all draws' gradient and zones."""
+        if self._draws is None:
+            return super()._direction(problem, moves, out, every)
         tracked = [OUTPUTS.index(n) for n in TRACKED]
         zoned = [OUTPUTS.index(z.output) for z in problem.zones]
         unit = np.tile(problem.rate, len(self.grid.nodes))
-        jac = self.sensitivities(self.predict(problem, point.moves), tracked + zoned) * unit
+        jac = self.sensitivities(self.predict(problem, moves), tracked + zoned) * unit
         scale = 1.0 / problem.weights.tracked / np.sqrt(self.grid.stages)
         rows = (jac[:, : len(tracked)] * scale[None, :, None]).reshape(-1, unit.size)
-        steps, offset = self._move_rows(problem, point.moves)
+        steps, offset = self._move_rows(problem, moves)
         hessian = rows.T @ rows + steps.T @ steps
-        gradient = point.gradient + steps.T @ offset
-        soft = self._sides(problem, draws, point, jac[:, len(tracked) :], every)
+        gradient = out.gradient + steps.T @ offset
+        soft = self._sides(problem, moves, out.everyone, jac[:, len(tracked) :], every)
         numbers = [hessian, gradient, *(a for side in soft for a in side)]
         if not all(np.isfinite(a).all() for a in numbers):
-            return np.full(point.moves.shape, np.nan), -1, False
-        direction, flag = self._qp(problem, point.moves, hessian, gradient, soft, unit)
+            return np.full(moves.shape, np.nan), NOT_FINITE, False
+        direction, flag = self._qp(problem, moves, hessian, gradient, soft, unit)
         return direction, flag, bool(soft) and every > 1
 
     def _sides(
-        self, problem: OcpProblem, draws: Draws, point: _Point, nominal: Array, every: int
+        self, problem: OcpProblem, moves: Array, y: Array, nominal: Array, every: int
     ) -> list[tuple[Array, Array]]:
         """Rows and right sides of ``row du <= rhs + slack``, one entry per side near its limit.
 
-        ``nominal`` (N, zones, nz) is the estimate's Jacobian; the draws' own are worked out where
-        they are needed.
+        ``y`` (S, ny, N) are the outputs, ``nominal`` (N, zones, nz) is the estimate's Jacobian; the
+        draws' own are worked out where they are needed.
         """
         found: Rows = {}
         unit = np.tile(problem.rate, len(self.grid.nodes))
         zoned = [OUTPUTS.index(z.output) for z in problem.zones]
-        w = np.vstack((stage_moves(problem, point.moves), problem.known))
-        for s in range(draws.weights.size):
-            rooms = _rooms(problem, point.y[s])
-            near = np.flatnonzero(rooms.min(axis=1) < _NEAR)
+        for s, outputs in enumerate(y):
+            rooms = _rooms(problem, outputs)
+            near = np.flatnonzero(rooms.min(axis=1) < NEAR)
             if near.size == 0:
                 continue
-            jac = nominal
-            if s > 0:
-                p = np.repeat(draws.p[s][:, None], self.grid.stages, axis=1)
-                jac = self.sensitivities(self._rollout(draws.x0[s], p, w), zoned) * unit
+            jac = nominal if s == 0 else self.sensitivities(self._of(problem, moves, s), zoned)
             for side in near:
                 room, zone = rooms[side], problem.zones[side // 2]
-                chosen = (np.arange(room.size) % every == every - 1) & (room < _NEAR + 0.5)
+                chosen = (np.arange(room.size) % every == every - 1) & (room < NEAR + 0.5)
                 chosen[int(np.argmin(room))] = True
                 sign = -1.0 if side % 2 else 1.0
-                row = sign / zone.scale * jac[chosen, side // 2]
+                row = sign / zone.scale * jac[chosen, side // 2] * (1.0 if s == 0 else unit)
                 found.setdefault(int(side), []).append((row, room[chosen]))
         return [
             (np.vstack([r for r, _ in parts]), np.concatenate([b for _, b in parts]))
             for _, parts in sorted(found.items())
         ]
+
+    def _of(self, problem: OcpProblem, moves: Array, s: int) -> RolloutResult:
+        """Roll-out of one of the draws, with its sensitivities."""
+        if self._draws is not None:
+            problem = replace(problem, x0=self._draws.x0[s], p=self._draws.p[s])
+        return self.predict(problem, moves)
 
 
 def _rooms(problem: OcpProblem, y: Array) -> Array:
@@ -247,8 +222,3 @@ def _only(draws: Draws, which: Flags) -> Draws:
     """Some of them, their weights adding up to 1 again."""
     weights = draws.weights[which]
     return Draws(draws.x0[which], draws.p[which], weights / np.sum(weights))
-
-
-def _solution(point: _Point, steps: int, verdict: str) -> Solution:
-    fine = bool(np.isfinite(point.cost))
-    return Solution(point.moves, point.y[0].copy(), point.cost, steps, verdict, fine)
