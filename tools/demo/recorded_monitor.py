@@ -152,7 +152,10 @@ def _copy_line(configs: Path, folder: Path, period_s: int) -> Path:
     if line["plc"]["control_period_s"] == period_s:
         target.write_bytes((configs / _LINE).read_bytes())
     else:
-        line["plc"]["control_period_s"] = period_s
+        plc = line["plc"]
+        plc["control_period_s"] = period_s
+        plc["watchdog_s"] = max(plc["watchdog_s"], 3 * period_s)
+        plc["echo_max_s"] = min(plc["echo_max_s"], period_s)
         _write(target, line, f"# The recorded press with a row every {period_s} s.\n")
     return target
 

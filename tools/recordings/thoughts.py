@@ -103,7 +103,7 @@ class LinkComparison:
     @property
     def agrees(self) -> bool:
         """Whether both sides thought the same."""
-        return self.unmatched == 0 and self.largest_relative <= TOLERANCE and self.numbers > 0
+        return self.unmatched == 0 and self.largest_relative <= TOLERANCE
 
     def as_json(self) -> Mapping[str, float | int | bool]:
         """Plain data."""

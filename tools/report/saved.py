@@ -32,6 +32,8 @@ def report_again(folder: Path, target: Path) -> None:
     Raises ``FileNotFoundError`` or ``KeyError`` if the folder is not that of a finished demo.
     """
     document = json.loads((folder / RESULT).read_text("utf-8"))
+    if "recording" in document:
+        raise ValueError("the demo of a recording writes its report once; run the demo again")
     scenario = ScenarioConfig.model_validate_json(
         (folder / "config" / _SCENARIO).read_text("utf-8")
     )
