@@ -30,6 +30,12 @@ def _estimators(console: Console) -> dict[str, Any]:
     return run_estimators(console)
 
 
+def _mhe(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.mhe import run_mhe  # as above
+
+    return run_mhe(console)
+
+
 def _nmpc(console: Console) -> dict[str, Any]:
     from tools.benchmarks.nmpc import run_nmpc  # as above
 
@@ -51,6 +57,7 @@ def _pid(console: Console) -> dict[str, Any]:
 REGISTRY: dict[str, Benchmark] = {
     "control": _control,
     "estimators": _estimators,
+    "mhe": _mhe,
     "nmpc": _nmpc,
     "observability": _observability,
     "pid": _pid,
