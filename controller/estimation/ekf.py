@@ -18,7 +18,7 @@ Jazwinski 1970, *Stochastic Processes and Filtering Theory*, ch. 8 (from memory,
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,29 @@ from controller.twin.compiled import Rollout
 from plant_models.line import ResolvedLine
 from plant_models.variables import Structure
 
-__all__ = ["EkfEstimator", "filter_window", "walked"]
+__all__ = ["EkfEstimator", "EkfState", "filter_window", "walked"]
 
 _LEAST_STATE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class _Filtered:
+    """Belief after a sample and the sample's surprises (m,) in standard deviations."""
+
+    belief: Arrival
+    surprise: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EkfState(EstimatorState):
+    """`EstimatorState` and the samples that have been gone through: ``trail``, one per sample.
+
+    ``trail`` began at ``start`` and is that of the samples of ``filtered``.
+    """
+
+    start: Arrival | None
+    filtered: Window
+    trail: tuple[_Filtered, ...]
 
 
 class EkfEstimator(LineEstimator):
@@ -56,19 +76,51 @@ class EkfEstimator(LineEstimator):
         super().__init__(resolved, structure, config, period, cache)
         self.gate = gate
 
+    def initial(self) -> EkfState:
+        """Before the first cycle."""
+        plain = super().initial()
+        known = {f.name: getattr(plain, f.name) for f in fields(plain)}
+        return EkfState(**known, start=None, filtered=Window.empty(), trail=())
+
     def _solve(self, state: EstimatorState, steps: int) -> EstimatorState | None:
         """The window filtered; ``steps`` is of no use here. None if the arithmetic broke down."""
         window, arrival = state.window, state.arrival
-        if arrival is None:
+        if arrival is None or not isinstance(state, EkfState):
             return None
+        kept = state.trail[: _unchanged(state)]
+        trail = _filter(self.problem, self.one_stage, window, arrival, self.gate, kept)
         if window.size > self.config.window_samples:
-            belief, _ = _sample(self.problem, self.one_stage, arrival, window, 0, self.gate)
-            arrival = walked(self.problem, belief, window, 1)
-            window = window.drop_first()
-        solution = filter_window(self.problem, self.one_stage, window, arrival, self.gate)
+            arrival = walked(self.problem, trail[0].belief, window, 1)
+            window, trail = window.drop_first(), trail[1:]
+        solution = _solution(arrival, window, trail, self.gate)
         if not solution.finite:
             return None
-        return replace(state, window=window, arrival=arrival, solution=solution)
+        return replace(
+            state,
+            window=window,
+            arrival=arrival,
+            solution=solution,
+            start=arrival,
+            filtered=window,
+            trail=trail,
+        )
+
+
+def _unchanged(state: EkfState) -> int:
+    """How many samples are as they were when they were filtered, from the same start."""
+    before, now = state.filtered, state.window
+    if state.start is not state.arrival or before.size > now.size:
+        return 0
+    count = before.size
+    rows = zip(
+        (before.values, before.weights, before.inputs, before.boost, before.moved),
+        (now.values, now.weights, now.inputs, now.boost, now.moved),
+        strict=True,
+    )
+    same = np.ones(count, dtype=bool)
+    for a, b in rows:
+        same &= np.all(np.atleast_2d(a == b[..., :count]), axis=0)
+    return count if same.all() else int(np.argmin(same))
 
 
 def filter_window(
@@ -95,23 +147,40 @@ def filter_window(
     covariance at the end; ``robust`` and ``normalised`` are the weights left by the gate and the
     innovations over their standard deviations.
     """
-    belief, shape = arrival, (problem.tuning.sigma.size, window.size)
-    xs, ps = np.zeros((arrival.x.size, window.size)), np.zeros((arrival.p.size, window.size))
-    surprises = np.zeros(shape)
-    for k in range(window.size):
-        if k > 0:
-            belief = walked(problem, belief, window, k)
-        belief, surprises[:, k] = _sample(problem, one_stage, belief, window, k, gate)
-        xs[:, k], ps[:, k] = belief.x, belief.p
+    trail = _filter(problem, one_stage, window, arrival, gate, ())
+    return _solution(arrival, window, trail, gate)
+
+
+def _filter(
+    problem: MheProblem,
+    one_stage: Rollout,
+    window: Window,
+    arrival: Arrival,
+    gate: float,
+    kept: tuple[_Filtered, ...],
+) -> tuple[_Filtered, ...]:
+    """The trail of ``window``, of whose first samples it is known."""
+    trail = list(kept)
+    for k in range(len(kept), window.size):
+        belief = walked(problem, trail[-1].belief, window, k) if k > 0 else arrival
+        trail.append(_Filtered(*_sample(problem, one_stage, belief, window, k, gate)))
+    return tuple(trail)
+
+
+def _solution(
+    arrival: Arrival, window: Window, trail: tuple[_Filtered, ...], gate: float
+) -> MheSolution:
+    xs, ps = (np.column_stack([getattr(f.belief, n) for f in trail]) for n in ("x", "p"))
+    surprises, cov = np.column_stack([f.surprise for f in trail]), trail[-1].belief.cov
     return MheSolution(
         x0=arrival.x,
         p=ps,
         x=xs,
-        cov=belief.cov,
+        cov=cov,
         robust=_excess(surprises, gate) ** -2.0 * (window.weights > 0.0),
         normalised=surprises,
         steps=1,
-        finite=bool(np.all(np.isfinite(xs)) and np.all(np.isfinite(belief.cov))),
+        finite=bool(np.all(np.isfinite(xs)) and np.all(np.isfinite(cov))),
     )
 
 
