@@ -114,14 +114,23 @@ class PowderPath:
             out.append(frame_rate(frame, in_frame, chute[-1], flow_out, paddles))
         return out
 
-    def steady(self, flow: float, inlet: Mapping[str, float], blender_speed: float) -> list[float]:
-        """Steady states at throughput ``flow`` [kg/s] and nominal chute content."""
+    def steady(
+        self,
+        flow: Expr,
+        inlet: Mapping[str, Expr],
+        blender_speed: Expr,
+        discharge: Expr = 1.0,
+    ) -> list[Expr]:
+        """Steady states at throughput ``flow`` [kg/s] and nominal chute content.
+
+        ``discharge`` is a factor on the blender's discharge rate [-], as in `rates`.
+        """
         r = self.resolved
         tanks, nodes = r.line.blender.tanks, r.line.chute.nodes
-        hold_up = float(hold_up_at(build.blender_parameters(r), flow, blender_speed))
+        hold_up = hold_up_at(build.blender_parameters(r), flow / discharge, blender_speed)
         content = r.line.chute.capacity_kg * r.line.chute.nominal_level_percent / 100.0
         frame = build.frame_parameters(r)
-        out = [hold_up, content]
+        out: list[Expr] = [hold_up, content]
         for a in self.attributes:
             gain = hold_up / flow * blender_speed / tanks if a == "extent" else 0.0
             cells = [inlet[a] + gain * (j + 1) for j in range(tanks)]

@@ -10,6 +10,7 @@
 (P8)  F_ej = F_0 (P/P_0)^m exp(-c_K (K - K_0))     ejection force [N]
 (P9)  B = B_ref [1 + r log10(n_T/n_ref)]           strain rate acts on the pressure scale only
 (P10) q = n_T z w                                  powder flow of z stations [kg/s]
+(P11) W = w B / (rho_t rho_c) [-C - a ln(1 - C/a)],  C = 1 - rho_c/rho     compaction work [J]
 
 ``v_b`` specific bulk volume in the die [m3/kg], ``A`` die area [m2], ``h_f`` fill depth,
 ``h_set`` thickness setting [m], ``F = P A`` force [N], ``n_T``, ``n_F`` turret and paddle speed
@@ -37,6 +38,7 @@ __all__ = [
     "Compaction",
     "Machine",
     "PressParameters",
+    "compaction_work",
     "compress_at_fill",
     "compress_at_force",
     "critical_turret_speed",
@@ -153,6 +155,16 @@ def kawakita_density(c: Compaction, pressure: Expr) -> Expr:
     """In-die relative density [-] at compaction pressure [Pa] (P6)."""
     x = pressure / c.scale
     return c.critical_density * (1.0 + x) / (1.0 + (1.0 - c.a) * x)  # (P6)
+
+
+def compaction_work(c: Compaction, weight: Expr, density: Expr) -> Expr:
+    """Work [J] that takes ``weight`` [kg] to an in-die relative density (P11).
+
+    0 where the powder does not reach the critical density; pre-compression is part of it.
+    """
+    volume = maximum(1.0 - c.critical_density / density, 0.0)  # C of (P11)
+    specific = c.scale / (c.true_density * c.critical_density)
+    return weight * specific * (-volume - c.a * log(1.0 - volume / c.a))  # (P11)
 
 
 def in_die_density(p: PressParameters, c: Compaction, weight: Expr, thickness: Expr) -> Expr:
