@@ -187,6 +187,12 @@ CASES = (
         (0.2,),
     ),
     case(
+        tablet_press.compaction_work,
+        lambda w, rho: tablet_press.compaction_work(BLEND, w, rho),
+        (200e-6, 0.82),
+        (200e-6, 0.2),
+    ),
+    case(
         tablet_press.kawakita_density,
         lambda p: tablet_press.kawakita_density(BLEND, p),
         (144e6,),
