@@ -151,8 +151,8 @@ class NmpcBrain:
         return self.caution.applied(problem, moves, inner.solution.cov, inflation(inner.misfit))
 
     def _forecast(self, problem: OcpProblem, moves: Array, estimate: Estimate) -> Forecast:
-        planned = self.fast.predict(problem, moves).y.copy()
-        free = self.fast.predict(problem, problem.hold()).y
+        planned = self.fast.outputs(problem, moves)
+        free = self.fast.outputs(problem, problem.hold())
         series = {}
         for name, (output, logarithm) in _SHOWN.items():
             row = OUTPUTS.index(output)

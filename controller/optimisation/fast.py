@@ -26,7 +26,7 @@ from controller.optimisation.problem import (
     objective,
     stage_moves,
 )
-from controller.twin.compiled import RolloutResult, build_rollout
+from controller.twin.compiled import RolloutResult, build_rollout, build_simulation
 from controller.twin.condense import Condenser, Entry, Pattern
 from controller.twin.core import MOVES, OUTPUTS, ControlTwin
 
@@ -34,6 +34,7 @@ __all__ = ["NEAR", "NOT_FINITE", "FastSolver", "Solution"]
 
 NEAR = 0.35  # a zone side enters the QP when the plan comes this close to it [zone scales]
 NOT_FINITE = -99  # exit flag of a QP that was not worth a start
+_NOISE = 1e-10  # relative change of the objective that means nothing
 _EVERY = 4  # stages between the rows of a zone, until a step shows that they are too few
 
 
@@ -55,12 +56,18 @@ class Solution:
         return cls(problem.feasible(guess), nothing, float("inf"), steps, verdict, False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    y: Array
+
+
 class FastSolver:
     """Solver for one twin and one grid; not for use by several threads at once."""
 
     def __init__(self, twin: ControlTwin, grid: Grid, cache: Path | None) -> None:
         self.grid = grid
         self._rollout = build_rollout(twin.controlled_stage_function(), grid.stages, cache)
+        self._simulate = build_simulation(twin.plain_stage_function(), grid.stages, cache)
         self._condenser = Condenser(Pattern.by_moves(twin), cache)
         shares, nu = grid.interpolation, len(MOVES)
         dense = np.einsum("kn,ij->kinj", shares, np.eye(nu)).reshape(grid.stages, nu, -1)
@@ -73,6 +80,12 @@ class FastSolver:
         p = np.repeat(problem.p[:, None], self.grid.stages, axis=1)
         return self._rollout(problem.x0, p, w)
 
+    def outputs(self, problem: OcpProblem, moves: Array) -> Array:
+        """Outputs (ny, N) under node values ``moves``, without sensitivities."""
+        w = np.vstack((stage_moves(problem, moves), problem.known))
+        p = np.repeat(problem.p[:, None], self.grid.stages, axis=1)
+        return self._simulate(problem.x0, p, w)
+
     def solve(
         self, problem: OcpProblem, guess: Array, steps: int, deadline: float | None = None
     ) -> Solution:
@@ -82,47 +95,48 @@ class FastSolver:
         result is always inside ranges and rates; ``ok`` is False if the numbers broke down.
         """
         moves = problem.feasible(guess)
-        out = self._roll(problem, moves)
-        if not np.all(np.isfinite(out.y)):
-            return Solution(moves, out.y.copy(), np.inf, 0, "prediction is not finite", False)
-        cost, taken, verdict = self._cost(problem, out, moves), 0, "step limit"
+        seen, out = self._look(problem, moves), None
+        if not np.all(np.isfinite(seen.y)):
+            return Solution(moves, seen.y, np.inf, 0, "prediction is not finite", False)
+        cost, taken, verdict = self._cost(problem, seen, moves), 0, "step limit"
         if not np.isfinite(cost):
-            return Solution(moves, out.y.copy(), cost, 0, "objective is not finite", False)
+            return Solution(moves, seen.y, cost, 0, "objective is not finite", False)
         every = _EVERY
         while taken < steps:
             if deadline is not None and time.perf_counter() > deadline:
                 verdict = "deadline"
                 break
+            out = self._roll(problem, moves) if out is None else out
             direction, flag, left_out = self._direction(problem, moves, out, every)
             if flag < 1 or not np.all(np.isfinite(direction)):
-                return Solution(moves, out.y.copy(), cost, taken, f"QP exit {flag}", taken > 0)
+                return Solution(moves, seen.y, cost, taken, f"QP exit {flag}", taken > 0)
             scale = 1.0
             for _ in range(4):
                 trial = problem.feasible(moves + scale * direction)
-                out = self._roll(problem, trial)
-                value = self._cost(problem, out, trial)
+                there = self._look(problem, trial)
+                value = self._cost(problem, there, trial)
                 if np.isfinite(value) and value <= cost * (1.0 + 1e-9):
                     break
                 scale *= 0.4
             else:
-                out = self._roll(problem, moves)
                 if left_out:  # a zone is worst where the QP did not look
                     every = 1
                     continue
                 verdict = "no descent"
                 break
+            seen, out = there, None
             gained, moves, cost, taken = cost - value, trial, value, taken + 1
             if gained <= 1e-7 * (1.0 + cost):
                 if left_out and scale < 1.0:
                     every = 1
                     continue
                 moves, cost, crept = self._further(problem, moves, direction, cost, gained)
-                out = self._roll(problem, moves)
                 if crept:
+                    seen = self._look(problem, moves)
                     continue
                 verdict = "converged"
                 break
-        return Solution(moves, out.y.copy(), cost, taken, verdict, bool(np.isfinite(cost)))
+        return Solution(moves, seen.y, cost, taken, verdict, bool(np.isfinite(cost)))
 
     def _further(
         self, problem: OcpProblem, moves: Array, direction: Array, cost: float, gained: float
@@ -133,9 +147,9 @@ class FastSolver:
         are short, and a small gain does not mean that the end is near.
         """
         length, crept = 1.0, False
-        while gained > 0.0:
+        while gained > _NOISE * (1.0 + cost):
             trial = problem.feasible(moves + length * direction)
-            value = self._cost(problem, self._roll(problem, trial), trial)
+            value = self._cost(problem, self._look(problem, trial), trial)
             if not value < cost - 0.5 * gained:
                 break
             moves, cost, length, crept = trial, value, 2.0 * length, True
@@ -153,8 +167,12 @@ class FastSolver:
 
     # What a solver that looks at several roll-outs at once does in its own way.
 
+    def _look(self, problem: OcpProblem, moves: Array) -> Any:
+        """What `_cost` needs to know of a plan; ``y`` are its outputs (ny, N)."""
+        return _Outputs(self.outputs(problem, moves))
+
     def _roll(self, problem: OcpProblem, moves: Array) -> Any:
-        """What `_cost` and `_direction` need to know of a plan; ``y`` are its outputs (ny, N)."""
+        """What `_direction` needs to know of a plan."""
         return self.predict(problem, moves)
 
     def _cost(self, problem: OcpProblem, out: Any, moves: Array) -> float:

@@ -42,7 +42,6 @@ from controller.optimisation.problem import (
     move_cost,
     price,
     stage_moves,
-    violations,
 )
 from controller.twin.compiled import RolloutResult
 from controller.twin.core import OUTPUTS, ControlTwin
@@ -58,12 +57,14 @@ Rows = dict[int, list[tuple[Array, Array]]]
 class _Point:
     """What comes of a plan for the estimate and its draws.
 
-    ``y`` (ny, N) outputs of the estimate, ``everyone`` (S, ny, N) of all, ``gradient``
-    (nodes * nu,) of half the tracking terms by moves in units of a rate step, ``cost`` (X1),
-    ``fine`` (S,) whose numbers did not break down.
+    ``y`` (ny, N) outputs of the estimate, ``everyone`` (S, ny, N) of all, ``rooms``
+    (S, 2 zones, N) how far they are off each limit, ``gradient`` (nodes * nu,) of half the tracking
+    terms by moves in units of a rate step, ``cost`` (X1), ``fine`` (S,) whose numbers did not break
+    down.
     """
 
     everyone: Array
+    rooms: Array
     gradient: Array
     cost: float
     fine: Flags
@@ -110,6 +111,11 @@ class ScenarioSolver(FastSolver):
             found = replace(found, verdict=note)
         return found
 
+    def _look(self, problem: OcpProblem, moves: Array) -> Any:
+        if self._draws is None:
+            return super()._look(problem, moves)
+        return self._roll(problem, moves)
+
     def _roll(self, problem: OcpProblem, moves: Array) -> Any:
         if self._draws is None:
             return super()._roll(problem, moves)
@@ -131,16 +137,16 @@ class ScenarioSolver(FastSolver):
         y = np.empty((draws.weights.size, len(OUTPUTS), self.grid.stages))
         worth, slope = np.empty(draws.weights.size), np.zeros((self.nu, self.grid.stages))
         fine = np.empty(draws.weights.size, dtype=bool)
-        slacks = np.zeros(2 * len(problem.zones))
         for s, weight in enumerate(draws.weights):
             y[s], worth[s], g = self._worth(draws.x0[s], draws.p[s], w, problem.references, scales)
-            fine[s] = bool(np.isfinite(worth[s]) and np.isfinite(y[s]).all())
-            fine[s] &= bool(np.isfinite(g).all())
+            fine[s] = bool(np.isfinite(worth[s]) and np.isfinite(g).all())
             slope += weight * g
-            slacks = np.maximum(slacks, violations(problem, y[s]))
+        fine &= np.isfinite(y).all(axis=(1, 2))
+        rooms = _rooms(problem, y)
+        slacks = np.maximum(-rooms.min(axis=(0, 2)), 0.0)
         cost = float(draws.weights @ worth) + move_cost(problem, moves) + price(problem, slacks)
         by_node = (slope @ self.grid.interpolation).T * problem.rate
-        return _Point(y, 0.5 * by_node.ravel(), cost, fine)
+        return _Point(y, rooms, 0.5 * by_node.ravel(), cost, fine)
 
     def _direction(
         self, problem: OcpProblem, moves: Array, out: Any, every: int
@@ -157,7 +163,7 @@ class ScenarioSolver(FastSolver):
         steps, offset = self._move_rows(problem, moves)
         hessian = rows.T @ rows + steps.T @ steps
         gradient = out.gradient + steps.T @ offset
-        soft = self._sides(problem, moves, out.everyone, jac[:, len(tracked) :], every)
+        soft = self._sides(problem, moves, out.rooms, jac[:, len(tracked) :], every)
         numbers = [hessian, gradient, *(a for side in soft for a in side)]
         if not all(np.isfinite(a).all() for a in numbers):
             return np.full(moves.shape, np.nan), NOT_FINITE, False
@@ -165,24 +171,23 @@ class ScenarioSolver(FastSolver):
         return direction, flag, bool(soft) and every > 1
 
     def _sides(
-        self, problem: OcpProblem, moves: Array, y: Array, nominal: Array, every: int
+        self, problem: OcpProblem, moves: Array, rooms: Array, nominal: Array, every: int
     ) -> list[tuple[Array, Array]]:
         """Rows and right sides of ``row du <= rhs + slack``, one entry per side near its limit.
 
-        ``y`` (S, ny, N) are the outputs, ``nominal`` (N, zones, nz) is the estimate's Jacobian; the
-        draws' own are worked out where they are needed.
+        ``nominal`` (N, zones, nz) is the estimate's Jacobian; the draws' own are worked out where
+        they are needed.
         """
         found: Rows = {}
         unit = np.tile(problem.rate, len(self.grid.nodes))
         zoned = [OUTPUTS.index(z.output) for z in problem.zones]
-        for s, outputs in enumerate(y):
-            rooms = _rooms(problem, outputs)
-            near = np.flatnonzero(rooms.min(axis=1) < NEAR)
+        for s, own in enumerate(rooms):
+            near = np.flatnonzero(own.min(axis=1) < NEAR)
             if near.size == 0:
                 continue
             jac = nominal if s == 0 else self.sensitivities(self._of(problem, moves, s), zoned)
             for side in near:
-                room, zone = rooms[side], problem.zones[side // 2]
+                room, zone = own[side], problem.zones[side // 2]
                 chosen = (np.arange(room.size) % every == every - 1) & (room < NEAR + 0.5)
                 chosen[int(np.argmin(room))] = True
                 sign = -1.0 if side % 2 else 1.0
@@ -201,11 +206,15 @@ class ScenarioSolver(FastSolver):
 
 
 def _rooms(problem: OcpProblem, y: Array) -> Array:
-    """``(2 zones, N)`` how far each side is off its limit [zone scales], upper side first."""
-    rooms = np.empty((2 * len(problem.zones), problem.grid.stages))
+    """``(S, 2 zones, N)`` how far outputs ``y`` (S, ny, N) are off the limits [zone scales].
+
+    The upper side of each zone first.
+    """
+    rooms = np.empty((y.shape[0], 2 * len(problem.zones), y.shape[2]))
     for i, zone in enumerate(problem.zones):
-        row, (lower, upper) = y[OUTPUTS.index(zone.output)], zone.limits
-        rooms[2 * i], rooms[2 * i + 1] = (upper - row) / zone.scale, (row - lower) / zone.scale
+        row, (lower, upper) = y[:, OUTPUTS.index(zone.output)], zone.limits
+        rooms[:, 2 * i], rooms[:, 2 * i + 1] = upper - row, row - lower
+        rooms[:, 2 * i : 2 * i + 2] /= zone.scale
     return rooms
 
 
