@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hil.config import LotChange
 from tests.controller.kit import LINE, ROOT
-from tools.benchmarks import uncertainty
+from tools.benchmarks import REGISTRY, uncertainty
 from tools.benchmarks.uncertainty import SCRIPTS, SEEDS, VARIANTS, Run, at_the_edge, summarise, wide
 from tools.configuration import load_scenario
 
@@ -66,3 +66,7 @@ def test_every_script_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = [g["config"].optimisation.slack_linear for g in asked]
     assert prices[2] > prices[0] == prices[1]
     assert all(g["config"].optimisation.back_off for g in asked)
+
+
+def test_it_is_one_of_the_benchmarks() -> None:
+    assert "uncertainty" in REGISTRY

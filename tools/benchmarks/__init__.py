@@ -54,6 +54,12 @@ def _pid(console: Console) -> dict[str, Any]:
     return run_pid_proof(console)
 
 
+def _uncertainty(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.uncertainty import run_uncertainty  # as above
+
+    return run_uncertainty(console)
+
+
 REGISTRY: dict[str, Benchmark] = {
     "control": _control,
     "estimators": _estimators,
@@ -62,4 +68,5 @@ REGISTRY: dict[str, Benchmark] = {
     "observability": _observability,
     "pid": _pid,
     "realism": _realism,
+    "uncertainty": _uncertainty,
 }
