@@ -67,7 +67,7 @@ class LinkRun:
             self._look()
             raise
         finally:
-            await asyncio.shield(asyncio.to_thread(self._stop))
+            await asyncio.shield(self._stop())
 
     async def _play(self) -> None:
         order = self.order
@@ -103,11 +103,9 @@ class LinkRun:
                 code = child.process.returncode
                 raise ChildFailed(f"{name} ended with {code}:\n{child.last_words()}")
 
-    def _stop(self) -> None:
-        for name in ("controller", "plant"):
-            child = self._children.pop(name, None)
-            if child is not None:
-                child.stop()
+    async def _stop(self) -> None:
+        children, self._children = list(self._children.values()), {}
+        await asyncio.gather(*(asyncio.to_thread(child.stop) for child in children))
 
 
 def thoughts_of(run: RunDir, time: Array, times: Array) -> Thoughts:
