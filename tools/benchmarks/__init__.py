@@ -24,6 +24,12 @@ def _control(console: Console) -> dict[str, Any]:
     return run_control(console)
 
 
+def _cycle(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.cycle import run_cycles  # as above
+
+    return run_cycles(console)
+
+
 def _estimators(console: Console) -> dict[str, Any]:
     from tools.benchmarks.estimators import run_estimators  # as above
 
@@ -60,13 +66,21 @@ def _uncertainty(console: Console) -> dict[str, Any]:
     return run_uncertainty(console)
 
 
+def _scaling(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.scaling import run_scaling  # as above
+
+    return run_scaling(console)
+
+
 REGISTRY: dict[str, Benchmark] = {
     "control": _control,
+    "cycle": _cycle,
     "estimators": _estimators,
     "mhe": _mhe,
     "nmpc": _nmpc,
     "observability": _observability,
     "pid": _pid,
     "realism": _realism,
+    "scaling": _scaling,
     "uncertainty": _uncertainty,
 }
