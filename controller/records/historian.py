@@ -283,6 +283,15 @@ class History:
                     raise HistoryError(f"start {start} holds a row that is no cycle record")
                 yield record
 
+    def begun_at(self, start: int) -> int:
+        """Cycle after which a start began: 0, or the last one of the memory that it resumed."""
+        query = sa.select(sa.func.min(_STATES.c.cycle)).where(_STATES.c.start == start)
+        with self._engine.connect() as c:
+            cycle = c.execute(query).scalar()
+        if cycle is None:
+            raise HistoryError(f"no state of start {start} was kept")
+        return int(cycle)
+
     def state_at(self, start: int, cycle: int) -> CycleState:
         """The newest state kept at or before the end of ``cycle``."""
         query = (

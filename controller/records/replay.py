@@ -112,6 +112,7 @@ def replay(
     first, last
         Cycles to compare, inclusive; by default all.
     """
+    first = max(first, history.begun_at(start) + 1)
     state = history.state_at(start, first - 1)
     differences: list[Difference] = []
     compared, plans, end = 0, 0, first - 1

@@ -87,6 +87,12 @@ def test_the_link_thought_what_was_thought_in_process(demo: Demo, root: Path) ->
     assert not any(r.command.frame for r in records)
 
 
+def test_what_the_resumed_controller_recorded_can_be_replayed(demo: Demo) -> None:
+    result = CliRunner().invoke(app, ["replay", str(demo.folder / "link")])
+    assert result.exit_code == 0, result.output
+    assert "exact" in result.output
+
+
 def test_what_it_ran_with_passes_the_check(demo: Demo) -> None:
     result = CliRunner().invoke(app, ["check", str(demo.folder / "config")])
     assert result.exit_code == 0, result.output

@@ -58,7 +58,7 @@ def recorded_setup(history: History, start: int) -> CycleSetup:
         line,
         table,
         make_brain(config, line, table, twinline_home() / "cache"),
-        history.state_at(start, 0).targets,
+        history.state_at(start, history.begun_at(start)).targets,
         software_hash(),
     )
 
