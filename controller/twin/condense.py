@@ -219,12 +219,12 @@ class Condenser:
             ],
             dtype=np.int32,
         )
-        self._routine(
-            *map(_address, (size, _flat(a), _flat(b), _flat(h), _flat(d), p.a, p.b, p.h, p.d)),
-            _address(pick),
-            *map(_address, (entry.selector, entry.start, entry.column, entry.share, entry.ends)),
-            *map(_address, (entry.place, s, t, w, jacobian)),
-        )
+        arrays = (
+            *(size, _flat(a), _flat(b), _flat(h), _flat(d), p.a, p.b, p.h, p.d, pick),
+            *(entry.selector, entry.start, entry.column, entry.share, entry.ends, entry.place),
+            *(s, t, w, jacobian),
+        )  # held until the routine is done: some may be copies
+        self._routine(*(ctypes.c_void_p(array.ctypes.data) for array in arrays))
         last = np.zeros((nx, nz))
         last[:, entry.place] = s
         return jacobian, last
@@ -258,7 +258,3 @@ def _places(sparsity: Any) -> IntArray:
 def _flat(matrices: Array) -> Array:
     """The buffer under a (rows, columns, stages) view in Fortran order."""
     return np.asarray(matrices.ravel(order="F"))
-
-
-def _address(array: Any) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)

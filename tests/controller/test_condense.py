@@ -79,6 +79,17 @@ def test_compiled_and_numpy_condense_alike(controlled: bool, seed: int, tmp_path
 
 
 @needs_compiler
+def test_matrices_in_another_order_in_memory_are_taken_as_they_are(tmp_path: Path) -> None:
+    pattern, matrices = _twin_matrices(True, Structure.CASCADE)
+    entry = _entry(matrices[0].shape[0], len(MOVES), 2)
+    condense, pick = Condenser(pattern, tmp_path), np.eye(len(OUTPUTS))
+    wanted, _ = condense(*matrices, entry, pick)
+    for _ in range(20):
+        got, _ = condense(*(np.ascontiguousarray(m) for m in matrices), entry, pick)
+        assert np.array_equal(got, wanted)
+
+
+@needs_compiler
 def test_fewer_samples_than_stages_leave_the_rest_alone(tmp_path: Path) -> None:
     pattern, matrices = _twin_matrices(False, Structure.CASCADE)
     full = _entry(matrices[0].shape[0], matrices[1].shape[1], 1)

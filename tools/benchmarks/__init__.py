@@ -72,10 +72,17 @@ def _scaling(console: Console) -> dict[str, Any]:
     return run_scaling(console)
 
 
+def _levers(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.levers import run_levers  # as above
+
+    return run_levers(console)
+
+
 REGISTRY: dict[str, Benchmark] = {
     "control": _control,
     "cycle": _cycle,
     "estimators": _estimators,
+    "levers": _levers,
     "mhe": _mhe,
     "nmpc": _nmpc,
     "observability": _observability,
