@@ -72,8 +72,8 @@ def recorded_page(demo: RecordedDemo) -> str:
         "stands; each line runs through the least and the greatest of its bins</small></h2>",
         _charts("trends", figures.trends(), 1),
         _marks(figures),
-        "<h2>Powder as the soft sensor sees it<small>medians of bins, with the 95 % interval"
-        "</small></h2>",
+        "<h2>Powder as the soft sensor sees it<small>medians of bins; 95 % intervals are the "
+        "sensor's, without the error of its level: see below</small></h2>",
         _charts("powder", figures.powder(), 1),
         f'<div class="panel below">{_powder(demo)}</div>',
         f'<p class="glossary">{escape(_weight_rests_on(demo))}</p>',
@@ -220,8 +220,9 @@ def _weight_rests_on(demo: RecordedDemo) -> str:
         f"No tablet was weighed in the recording. Weight and density are relative to the nominal "
         f"{tooling.weight * 1e6:g} mg ({known}) at the usual {at.fill * 1e3:.2f} mm of fill depth "
         f"in a die of {tooling.diameter * 1e3:g} mm: an error of these moves all of them alike. "
-        "The intervals are those of the soft sensor about that level: force, fill depth and the "
-        "powder's walk; they hold no error of tooling, law or gains."
+        "And it is taken that the powder compresses as in the fitted batches: a lot that "
+        "compresses otherwise shows as weight. The intervals are those of the soft sensor about "
+        "that level, from force, fill depth and the powder's walk; they hold none of these errors."
     )
 
 
