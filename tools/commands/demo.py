@@ -102,6 +102,9 @@ def demo(
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from error
+    except KeyboardInterrupt as error:
+        console.print("stopped before anything was started")
+        raise typer.Exit(INTERRUPTED) from error
     try:
         succeeded = work()
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
