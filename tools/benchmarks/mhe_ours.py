@@ -10,11 +10,9 @@ from controller.data import Array
 from controller.estimation.arrival import advance
 from controller.estimation.mhe import Arrival, MheSolution, solve
 from controller.estimation.window import Window
-from tools.benchmarks.mhe_problem import EstimationCase
+from tools.benchmarks.mhe_problem import FILL_STEPS, EstimationCase
 
 __all__ = ["OurMhe"]
-
-_FILL_STEPS = 8  # Gauss-Newton steps on the first window, which nobody waits for
 
 
 class OurMhe:
@@ -39,7 +37,7 @@ class OurMhe:
         p = np.repeat(self._arrival.p[:, None], window.size, axis=1)
         self._window = window
         self._solution = solve(
-            self._case.problem, window, self._arrival, self._arrival.x, p, _FILL_STEPS
+            self._case.problem, window, self._arrival, self._arrival.x, p, FILL_STEPS
         )
 
     def estimate(self, window: Window) -> tuple[Array, Array]:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from tools.benchmarks.nmpc_ours import no_scenarios
 from tools.benchmarks.nmpc_problem import FIRST, STAGES, STEPS
 from tools.benchmarks.nmpc_table import print_nmpc
 from tools.benchmarks.speed_runs import (
@@ -37,6 +36,7 @@ from tools.pki import twinline_home
 __all__ = ["OPPONENTS", "RUNS", "run_nmpc", "summarise", "worst_over_median"]
 
 RUNS = 5
+OURS = ("ours", "deployed", "scenarios")
 OPPONENTS = ("dompc", "ipopt", "fatrop")
 UNPINNED_S = 45.0
 _MEASURE = "tools.benchmarks.nmpc_measure:"
@@ -78,7 +78,6 @@ def run_nmpc(
         target = f"{_MEASURE}measure_nmpc"
         return Job(name=name, target=target, arguments=arguments, steps=count)
 
-    ours = ["ours", "deployed"] if no_scenarios() else ["ours", "deployed", "scenarios"]
     with TemporaryDirectory() as empty, TemporaryDirectory() as scratch:
         compiled = Job(
             name="dompc_compiled",
@@ -86,7 +85,7 @@ def run_nmpc(
             arguments={"steps": first, "folder": scratch, "stages": stages},
             steps=first,
         )
-        before = [job("cold", 1, "ours", empty), *(job("warm up", 1, name) for name in ours)]
+        before = [job("cold", 1, "ours", empty), *(job("warm up", 1, name) for name in OURS)]
         if "dompc" in opponents:
             arguments = {"limit_s": UNPINNED_S, "stages": stages}
             target = f"{_MEASURE}measure_dompc_unpinned"
@@ -101,7 +100,7 @@ def run_nmpc(
             if "dompc" in opponents and not cannot:
                 group.append(compiled)
             jobs += turns(group, run)
-        jobs += [job(name, steps) for name in ours[1:]]
+        jobs += [job(name, steps) for name in OURS[1:]]
         found |= run_jobs(jobs, "nmpc", console)
     results = summarise(found, first)
     results |= {"dompc_compiled": cannot[0] if cannot else "runs"}
@@ -131,7 +130,7 @@ def summarise(found: Results, first: int) -> dict[str, Any]:
     """
     out: dict[str, Any] = {"range": {}, "contestants": {}, "cost_first": {}, "steps_first": first}
     ours = found["ours"]
-    names = ("ours", *OPPONENTS, "dompc_compiled", "deployed", "scenarios")
+    names = (OURS[0], *OPPONENTS, "dompc_compiled", *OURS[1:])
     for name in (n for n in names if n in found):
         out[f"{name}_ms"] = statistics([t for run in found[name] for t in run["ms"]])
         out["contestants"][name] = contestant(found[name])
@@ -158,7 +157,4 @@ def summarise(found: Results, first: int) -> dict[str, Any]:
         out["dompc_unpinned"] = dict(found["dompc_unpinned"][0])
     if "scenarios" in found and "dompc" in found:
         out["dompc_over_scenarios"] = out["dompc_ms"]["median"] / out["scenarios_ms"]["median"]
-    if "scenarios" not in found:
-        out["scenarios_ms"] = {"median": None, "max": None}
-        out["scenarios_note"] = no_scenarios()
     return out

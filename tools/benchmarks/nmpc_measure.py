@@ -24,6 +24,10 @@ def _make(solver: str, case: Case, cache: str) -> Contestant:
         from tools.benchmarks.nmpc_ours import Ours
 
         return Ours(case, case.blocked, Path(cache) if cache else None)
+    if solver == "scenarios":
+        from tools.benchmarks.nmpc_ours import OursWithScenarios
+
+        return OursWithScenarios(case, case.blocked, Path(cache) if cache else None)
     if solver in ("ipopt", "fatrop"):
         from tools.benchmarks.nmpc_shooting import FATROP, IPOPT, Shooting
 

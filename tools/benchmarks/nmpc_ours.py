@@ -1,4 +1,4 @@
-"""The real-time solver in the loop, as the controller deploys it."""
+"""The real-time solver in the loop, as the controller deploys it, and its plan for scenarios."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 
 from controller.data import Array
+from controller.optimisation.caution import Caution
 from controller.optimisation.chain import ChainState, SolverChain
 from controller.optimisation.fast import FastSolver
 from controller.optimisation.problem import Grid, OcpProblem
+from controller.optimisation.scenarios import ScenarioSolver
+from tools.benchmarks.mhe_problem import EstimationCase
 from tools.benchmarks.nmpc_problem import Case
 
-__all__ = ["Ours", "no_scenarios"]
+__all__ = ["SCENARIOS", "Ours", "OursWithScenarios"]
 
+SCENARIOS = 8
 _DEADLINE_S = 60.0  # wall time decides nothing here
+_SEED = 1
 
 
 class Ours:
@@ -32,15 +37,16 @@ class Ours:
     """
 
     def __init__(self, case: Case, grid: Grid, cache: Path | None) -> None:
-        self.grid = grid
-        self._chain = SolverChain(
-            FastSolver(case.twin, grid, cache), None, case.config.optimisation
-        )
+        self._begin(case, FastSolver(case.twin, grid, cache))
+
+    def _begin(self, case: Case, solver: FastSolver) -> None:
+        self.grid = solver.grid
+        self._chain = SolverChain(solver, None, case.config.optimisation)
         self._state = ChainState()
         self.status, self.iterations = "", 0
         self.settings: dict[str, Any] = {
-            "stages": grid.stages,
-            "nodes": list(grid.nodes),
+            "stages": self.grid.stages,
+            "nodes": list(self.grid.nodes),
             "steps": case.config.optimisation.steps,
         }
 
@@ -52,6 +58,32 @@ class Ours:
         return np.asarray(outcome.moves[0])
 
 
-def no_scenarios() -> str:
-    """Why plans for several scenarios are not measured; empty when they are."""
-    return "there is no solver for scenarios yet"
+class OursWithScenarios(Ours):
+    """The same with one plan for the estimate and `SCENARIOS` draws from its covariance.
+
+    The covariance is that of our estimator on its own reference window, the same in every step;
+    drawing is part of the step.
+
+    Parameters
+    ----------
+    case, grid, cache
+        As for `Ours`.
+    """
+
+    def __init__(self, case: Case, grid: Grid, cache: Path | None) -> None:
+        solver = ScenarioSolver(case.twin, grid, cache)
+        self._begin(case, solver)
+        config = case.config.optimisation.model_copy(
+            update={"scenarios": SCENARIOS, "back_off": False}
+        )
+        estimation = EstimationCase(cache)
+        self._covariance = estimation.covariance(_SEED)
+        self._caution = Caution(solver, estimation.problem.free, config)
+        self.settings["scenarios"] = SCENARIOS
+
+    def decide(self, problem: OcpProblem) -> Array:
+        """Set points of the coming stage, good for all draws."""
+        last = self._state.moves
+        about = problem.hold() if last is None else problem.grid.shifted(last)
+        cautious, _ = self._caution.applied(problem, about, self._covariance, 1.0)
+        return super().decide(cautious)

@@ -11,6 +11,7 @@ from controller.optimisation.problem import Grid, OcpProblem, objective
 from controller.twin.core import OUTPUTS
 from tools.benchmarks.nmpc_loop import loop_cost, run_loop
 from tools.benchmarks.nmpc_measure import measure_nmpc
+from tools.benchmarks.nmpc_ours import OursWithScenarios
 from tools.benchmarks.nmpc_problem import Case
 from tools.benchmarks.speed_child import Reporter
 
@@ -85,6 +86,15 @@ def test_a_refill_is_announced_and_a_set_point_is_not() -> None:
     first = CASE.problem(CASE.dense, 0, CASE.rest(), np.zeros(13), CASE.nominal)
     assert first.known[:3:3].max() == 0.0 and first.known[3].max() == 1.0
     assert CASE.references(2)[3] > CASE.references(1)[3]
+
+
+def test_a_plan_for_scenarios_takes_draws_from_the_estimate() -> None:
+    short = Case(stages=8)
+    contestant = OursWithScenarios(short, short.blocked, None)
+    found = run_loop(short, contestant, 2)
+    assert set(found.verdicts) == {"fast solver"}
+    assert contestant.settings["scenarios"] == 8
+    assert not np.array_equal(found.moves, run_loop(short, Stub(), 2).moves)
 
 
 def test_a_measuring_process_reports_plain_data() -> None:
