@@ -103,7 +103,8 @@ def run_nmpc(
         jobs += [job(name, steps) for name in OURS[1:]]
         found |= run_jobs(jobs, "nmpc", console)
     results = summarise(found, first)
-    results |= {"dompc_compiled": cannot[0] if cannot else "runs"}
+    if cannot:
+        results["dompc_compiled"] = cannot[0]
     results |= {"wall_s": perf_counter() - began, "machine": machine()}
     if console is not None:
         print_nmpc(console, results)

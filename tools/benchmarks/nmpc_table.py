@@ -67,7 +67,7 @@ def print_nmpc(console: Console, flat: Mapping[str, Any]) -> None:
             f"do-mpc with its unused unknowns left free: first step {u['verdict']} after "
             f"{u['seconds']:.0f} s and {u['iterations']} iterations; above they are pinned"
         )
-    if flat.get("dompc_compiled", "runs") != "runs":
+    if "dompc_compiled" in flat:
         console.print(f"do-mpc's compile_nlp cannot run: {flat['dompc_compiled']}")
     load, processors = flat["machine"]["load_15_min"], flat["machine"]["processors"]
     console.print(f"load of the machine {load:.1f} on {processors} processors")
