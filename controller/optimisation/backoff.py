@@ -20,6 +20,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,7 +104,10 @@ def standard_deviations(spread: Array) -> Array:
 
 
 def back_off(
-    zones: tuple[Zone, ...], deviations: Array, quantile: float
+    zones: tuple[Zone, ...],
+    deviations: Array,
+    quantile: float,
+    set_points: Mapping[str, float] | None = None,
 ) -> tuple[tuple[Zone, ...], tuple[str, ...]]:
     """Tighten zones (U4).
 
@@ -113,6 +117,9 @@ def back_off(
         Zones, and the standard deviations ``(zones, N)`` of their outputs.
     quantile
         ``z``, standard deviations kept off either limit.
+    set_points
+        By output. A margin ends at the set point, if that lies inside its zone: what is not known
+        today, but will be in time, is no reason to leave it.
 
     Returns
     -------
@@ -126,6 +133,9 @@ def back_off(
             verdicts.append(f"back-off: {zone.output} has none, its spread is not finite")
             tightened.append(zone)
             continue
+        wanted = None if set_points is None else set_points.get(zone.output)
+        if wanted is not None and zone.lo < wanted < zone.hi:
+            margin = np.minimum(margin, min(wanted - zone.lo, zone.hi - wanted))
         closed = np.flatnonzero(2.0 * margin >= zone.hi - zone.lo)
         if closed.size:
             verdicts.append(f"back-off: the band of {zone.output} closes at stage {closed[0]}")

@@ -80,7 +80,8 @@ class Caution:
         verdicts: tuple[str, ...] = ()
         if c.back_off:
             deviations = standard_deviations(spread[:, len(TRACKED) :])
-            zones, verdicts = back_off(zones, deviations, c.back_off_deviations)
+            wanted = dict(zip(TRACKED, problem.references.tolist(), strict=True))
+            zones, verdicts = back_off(zones, deviations, c.back_off_deviations, wanted)
         drawn = None
         if c.scenarios:
             sizes = np.append(problem.weights.tracked, [z.scale for z in problem.zones])

@@ -127,6 +127,17 @@ def test_a_zone_is_tightened_by_so_many_deviations_and_never_closes_beyond_its_m
         assert verdicts == ()
 
 
+def test_a_margin_ends_at_the_set_point_of_its_output() -> None:
+    zone = Zone("level", 0.3, 0.8, 0.1)
+    (tight,), verdicts = back_off((zone,), np.array([[0.05, 0.2, 9.0]]), 2.0, {"level": 0.45})
+    assert verdicts == ()
+    assert tight.limits[0] == pytest.approx([0.4, 0.45, 0.45])
+    assert tight.limits[1] == pytest.approx([0.7, 0.65, 0.65])
+    (other,), verdicts = back_off((zone,), np.array([[0.05, 9.0]]), 2.0, {"level": 0.2})
+    assert other.limits[0] == pytest.approx([0.4, 0.55])
+    assert verdicts == ("back-off: the band of level closes at stage 1",)
+
+
 def test_one_sided_zones_never_close() -> None:
     zone = Zone("ejection_force", -1e9, 300.0, 30.0)
     (tight,), verdicts = back_off((zone,), np.array([[20.0, 400.0]]), 1.645)

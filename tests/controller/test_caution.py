@@ -65,7 +65,7 @@ def test_more_deviations_are_a_wider_margin() -> None:
 def test_a_band_that_closes_is_told() -> None:
     p = problem(1)
     _, verdicts = caution(back_off=True).applied(p, p.hold(), covariance(scale=50.0), 1.0)
-    assert any(v.startswith("back-off: the band of level closes at stage") for v in verdicts)
+    assert any(v.startswith("back-off: the band of thickness closes at stage") for v in verdicts)
 
 
 def test_scenarios_give_draws_and_leave_the_zones() -> None:
