@@ -61,7 +61,7 @@ _WIDENED = (
     "compliance_percent",
 )
 _EDGE_MM = 3.32  # tablets at the targets are 3.318 mm thick
-_DEAR = 30.0  # price of a zone's slack in `edge`, 1 in the others
+_DEAR = 1000.0  # price of a zone's slack in `edge`, 1 in the others
 _ZONES = ("chute_level", "tablet_thickness", "main_compression_force")
 _CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
