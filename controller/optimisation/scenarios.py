@@ -11,8 +11,8 @@ so that they add rows and no unknowns: one plan for the whole horizon, open-loop
 Steps are those of the fast solver but for three things. The gradient of (X1) is exact, a sum of one
 gradient per draw (`controller.twin.worth`, forwards and back, nothing condensed); the Gauss-Newton
 Hessian is the estimate's alone, which is what the weighted sum of Hessians differs little from, and
-which decides about the way and not about its end. Zone sides have rows from every draw that comes
-near the limit, with that draw's own sensitivities, so that such a draw costs a condensation more.
+which decides about the way and not about its end. Zone sides near their limit have rows from the
+draw that is worst, with that draw's own sensitivities: such a draw costs a condensation more.
 
 Draws whose prediction breaks down are left out, and the verdict says how many.
 
@@ -50,7 +50,6 @@ from controller.twin.worth import Worth
 __all__ = ["ScenarioSolver"]
 
 Flags = NDArray[np.bool_]
-Rows = dict[int, list[tuple[Array, Array]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,24 +177,23 @@ class ScenarioSolver(FastSolver):
         ``nominal`` (N, zones, nz) is the estimate's Jacobian; the draws' own are worked out where
         they are needed.
         """
-        found: Rows = {}
         unit = np.tile(problem.rate, len(self.grid.nodes))
         zoned = [OUTPUTS.index(z.output) for z in problem.zones]
-        for s, own in enumerate(rooms):
-            near = np.flatnonzero(own.min(axis=1) < NEAR)
-            if near.size == 0:
-                continue
-            jac = nominal if s == 0 else self.sensitivities(self._of(problem, moves, s), zoned)
-            for side in near:
-                room, zone = own[side], problem.zones[side // 2]
-                chosen = (np.arange(room.size) % every == every - 1) & (room < NEAR + 0.5)
-                chosen[int(np.argmin(room))] = True
+        chosen = _chosen(rooms, every)
+        parts: list[list[tuple[Array, Array]]] = [[] for _ in range(rooms.shape[1])]
+        for s in np.flatnonzero(chosen.any(axis=(1, 2))):
+            jac = nominal
+            if s > 0:
+                jac = self.sensitivities(self._of(problem, moves, int(s)), zoned) * unit
+            for side in np.flatnonzero(chosen[s].any(axis=1)):
+                stages, scale = chosen[s, side], problem.zones[side // 2].scale
                 sign = -1.0 if side % 2 else 1.0
-                row = sign / zone.scale * jac[chosen, side // 2] * (1.0 if s == 0 else unit)
-                found.setdefault(int(side), []).append((row, room[chosen]))
+                rows = sign / scale * jac[stages, side // 2]
+                parts[side].append((rows, rooms[s, side, stages]))
         return [
-            (np.vstack([r for r, _ in parts]), np.concatenate([b for _, b in parts]))
-            for _, parts in sorted(found.items())
+            (np.vstack([r for r, _ in part]), np.concatenate([b for _, b in part]))
+            for part in parts
+            if part
         ]
 
     def _of(self, problem: OcpProblem, moves: Array, s: int) -> RolloutResult:
@@ -216,6 +214,22 @@ def _rooms(problem: OcpProblem, y: Array) -> Array:
         rooms[:, 2 * i], rooms[:, 2 * i + 1] = upper - row, row - lower
         rooms[:, 2 * i : 2 * i + 2] /= zone.scale
     return rooms
+
+
+def _chosen(rooms: Array, every: int) -> Flags:
+    """``(S, 2 zones, N)`` where rows are taken, for sides that come near their limit.
+
+    At one stage in ``every`` from whoever is worst there, and from whoever is worst of all; if
+    ``every`` is 1, from everyone who comes near.
+    """
+    near = rooms.min(axis=2) < NEAR
+    stages = np.arange(rooms.shape[2]) % every == every - 1
+    chosen = near.any(axis=0)[:, None] & stages & (rooms < NEAR + 0.5)
+    if every == 1:
+        return np.asarray(chosen & near[:, :, None])
+    worst = rooms.argmin(axis=0) == np.arange(rooms.shape[0])[:, None, None]
+    least = rooms.min(axis=(0, 2), keepdims=True)
+    return np.asarray(worst & (chosen | ((rooms == least) & (least < NEAR))))
 
 
 def _with_estimate(problem: OcpProblem, draws: Draws) -> Draws:
