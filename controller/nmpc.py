@@ -35,6 +35,7 @@ from plant_models.variables import Structure
 
 __all__ = ["NmpcBrain", "NmpcState"]
 
+_BUSY = "uncertainty: left out, the solver has not returned yet"
 _SHOWN = {
     CV.POTENCY: ("potency", False),
     CV.TABLET_WEIGHT: ("log_weight", True),
@@ -48,10 +49,11 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NmpcState:
-    """State of the optimising controller; picklable."""
+    """State of the optimising controller; picklable. ``planned`` is the time of the last plan."""
 
     estimator: EstimatorState
     chain: ChainState
+    planned: float = 0.0
 
 
 class NmpcBrain:
@@ -110,7 +112,10 @@ class NmpcBrain:
         if estimate is None or mode is Mode.OFF:
             taken = Forced(estimator_steps=steps, optimiser_steps=0, reached_by=ReachedBy.NONE)
             return Step(state=state, estimate=estimate, forecast=None, plan=None, taken=taken)
-        problem, notes = self._problem(state, validated, targets)
+        if state.planned > 0.0:
+            lost = round((validated.time - state.planned) / self.factory.grid.step) - 1
+            state = replace(state, chain=state.chain.later(self.factory.grid, lost))
+        problem, notes = self._problem(state, validated, targets, forced)
         if mode is not Mode.CLOSED_LOOP:
             state = replace(state, chain=replace(state.chain, age=0))
         outcome = self.chain.solve(problem, state.chain, deadline_s, forced)
@@ -127,9 +132,11 @@ class NmpcBrain:
             age_cycles=outcome.state.age,
         )
         return Step(
-            state=replace(state, chain=outcome.state),
+            state=replace(state, chain=outcome.state, planned=validated.time),
             estimate=estimate,
-            forecast=self._forecast(problem, outcome.moves, estimate),
+            forecast=None
+            if self.chain.unanswered(verdicts)
+            else self._forecast(problem, outcome.moves, estimate),
             plan=plan,
             taken=Forced(
                 estimator_steps=steps,
@@ -140,13 +147,15 @@ class NmpcBrain:
         )
 
     def _problem(
-        self, state: NmpcState, validated: Validated, targets: Targets
+        self, state: NmpcState, validated: Validated, targets: Targets, forced: Forced | None
     ) -> tuple[OcpProblem, tuple[str, ...]]:
         """The problem of this cycle, with what is to be said about its uncertainty."""
         inner, last = state.estimator, state.chain.moves
         problem = self.factory.build(self.estimator, inner, validated, targets)
         if inner.solution is None:
             return problem, ()
+        if self.chain.busy if forced is None else _BUSY in forced.solver_verdicts:
+            return problem, (_BUSY,)
         moves = problem.hold() if last is None else problem.grid.shifted(last)
         return self.caution.applied(problem, moves, inner.solution.cov, inflation(inner.misfit))
 

@@ -70,9 +70,9 @@ class Grid:
             e[j, left], e[j, right] = 1.0 - share, share
         return e
 
-    def shifted(self, moves: Array) -> Array:
-        """Node values of ``moves`` (nodes, nu) seen from one stage later."""
-        later = np.minimum(np.array(self.nodes) + 1, self.nodes[-1])
+    def shifted(self, moves: Array, stages: int = 1) -> Array:
+        """Node values of ``moves`` (nodes, nu) seen from some stages later."""
+        later = np.minimum(np.array(self.nodes) + stages, self.nodes[-1])
         columns = [np.interp(later, self.nodes, column) for column in moves.T]
         return np.column_stack(columns)
 
