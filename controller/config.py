@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from controller.press.settings import PressMonitorConfig
+from controller.steady_config import SteadyConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
 __all__ = [
@@ -266,6 +267,7 @@ class OptimisationConfig(StrictModel):
     back_off: bool = False
     back_off_deviations: Positive = 1.645
     scenarios: Annotated[int, Field(ge=0, le=32, multiple_of=2)] = 0
+    steady: SteadyConfig = SteadyConfig()
 
     @model_validator(mode="after")
     def _nodes(self) -> Self:

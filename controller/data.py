@@ -29,6 +29,8 @@ __all__ = [
     "Mode",
     "Plan",
     "ReachedBy",
+    "Relaxation",
+    "SteadyReport",
     "Targets",
     "Validated",
     "Verdict",
@@ -167,8 +169,36 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxation:
+    """A goal that cannot be met at rest: what was wanted and what is reached, SI, and why."""
+
+    variable: str
+    wanted: float
+    reached: float
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteadyReport:
+    """Where the line is to settle, SI: MVs by tag, CVs by name, what was relaxed for it.
+
+    ``value_per_h`` in the currency of the prices, ``work`` of compaction per tablet [J]; both are
+    those at rest there.
+    """
+
+    moves: Mapping[str, float]
+    set_points: Mapping[str, float]
+    relaxed: tuple[Relaxation, ...]
+    value_per_h: float
+    work: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Future set points per MV tag (SI) on ``times`` [s ahead]; the first one is for now."""
+    """Future set points per MV tag (SI) on ``times`` [s ahead]; the first one is for now.
+
+    ``target`` is the steady state that it leads to, where one was computed.
+    """
 
     time: float
     times: Array
@@ -178,6 +208,7 @@ class Plan:
     solver_verdicts: tuple[str, ...]
     cost: float
     age_cycles: int = 0
+    target: SteadyReport | None = None
 
     def first(self) -> dict[str, float]:
         """The set points to write now, SI, by MV tag."""

@@ -50,6 +50,8 @@ _CLASSES: dict[str, type[Any]] = {
         data.LabSample,
         data.Measurement,
         data.Plan,
+        data.Relaxation,
+        data.SteadyReport,
         data.Targets,
         data.Validated,
         findings.LinkStatus,
