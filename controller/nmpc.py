@@ -28,6 +28,8 @@ from controller.optimisation.fast import FastSolver
 from controller.optimisation.problem import OcpProblem, stage_moves
 from controller.optimisation.scenarios import ScenarioSolver
 from controller.optimisation.setup import ProblemFactory
+from controller.optimisation.steady import SteadyTarget, SteadyTargets
+from controller.optimisation.steady_goals import told
 from controller.twin.core import OUTPUTS
 from plant_models.line import ResolvedLine
 from plant_models.signals import SignalTable
@@ -53,6 +55,7 @@ class NmpcState:
 
     estimator: EstimatorState
     chain: ChainState
+    target: SteadyTarget | None = None
     planned: float = 0.0
 
 
@@ -76,6 +79,9 @@ class NmpcBrain:
         self._steps = config.estimation.steps
         self.estimator = LineEstimator(resolved, structure, config.estimation, period, cache)
         self.factory = ProblemFactory(resolved, structure, config.optimisation, table, period)
+        self.targets = SteadyTargets(
+            self.estimator.twin, self.factory.zones, self.factory.tags, config.optimisation
+        )
         solver = ScenarioSolver if config.optimisation.scenarios else FastSolver
         self.fast = solver(self.estimator.twin, self.factory.grid, cache)
         self.caution = Caution(self.fast, self.estimator.problem.free, config.optimisation)
@@ -115,7 +121,7 @@ class NmpcBrain:
         if state.planned > 0.0:
             lost = round((validated.time - state.planned) / self.factory.grid.step) - 1
             state = replace(state, chain=state.chain.later(self.factory.grid, lost))
-        problem, notes = self._problem(state, validated, targets, forced)
+        problem, target, notes = self._problem(state, validated, targets, forced)
         if mode is not Mode.CLOSED_LOOP:
             state = replace(state, chain=replace(state.chain, age=0))
         outcome = self.chain.solve(problem, state.chain, deadline_s, forced)
@@ -130,9 +136,10 @@ class NmpcBrain:
             solver_verdicts=verdicts,
             cost=outcome.cost,
             age_cycles=outcome.state.age,
+            target=target.report,
         )
         return Step(
-            state=replace(state, chain=outcome.state, planned=validated.time),
+            state=replace(state, chain=outcome.state, target=target, planned=validated.time),
             estimate=estimate,
             forecast=None
             if self.chain.unanswered(verdicts)
@@ -148,16 +155,22 @@ class NmpcBrain:
 
     def _problem(
         self, state: NmpcState, validated: Validated, targets: Targets, forced: Forced | None
-    ) -> tuple[OcpProblem, tuple[str, ...]]:
-        """The problem of this cycle, with what is to be said about its uncertainty."""
+    ) -> tuple[OcpProblem, SteadyTarget, tuple[str, ...]]:
+        """The problem of this cycle, where it leads to at rest, and what there is to say."""
         inner, last = state.estimator, state.chain.moves
         problem = self.factory.build(self.estimator, inner, validated, targets)
         if inner.solution is None:
-            return problem, ()
+            return problem, self.targets.solve(problem, None, state.target), ()
+        cov, trust = inner.solution.cov, inflation(inner.misfit)
+        first = self.estimator.problem.free.size
+        target = self.targets.solve(problem, trust * cov[first:, first:], state.target)
+        problem = replace(problem, references=target.references)
+        notes = () if target.report is None else tuple(told(r) for r in target.report.relaxed)
         if self.chain.busy if forced is None else _BUSY in forced.solver_verdicts:
-            return problem, (_BUSY,)
+            return problem, target, (*notes, _BUSY)
         moves = problem.hold() if last is None else problem.grid.shifted(last)
-        return self.caution.applied(problem, moves, inner.solution.cov, inflation(inner.misfit))
+        problem, more = self.caution.applied(problem, moves, cov, trust)
+        return problem, target, (*notes, *more)
 
     def _forecast(self, problem: OcpProblem, moves: Array, estimate: Estimate) -> Forecast:
         planned = self.fast.outputs(problem, moves)
