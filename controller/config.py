@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from controller.press.settings import PressMonitorConfig
 from controller.steady_config import SteadyConfig
-from plant_models.config import REQUIRED_MANIPULATED, StrictModel
+from controller.supervision_config import DebounceConfig, SupervisionConfig
+from plant_models.config import StrictModel
 
 __all__ = [
     "ControllerConfig",
@@ -56,47 +57,6 @@ class LinkConfig(StrictModel):
             raise ValueError(
                 f"reconnect_min_s {self.reconnect_min_s:g} must not exceed reconnect_max_s "
                 f"{self.reconnect_max_s:g}"
-            )
-        return self
-
-
-class DebounceConfig(StrictModel):
-    """Cycles for which a permissive that is not safety may be lost before control is shed."""
-
-    measurements_cycles: Cycles = 3
-    set_points_cycles: Cycles = 3
-    estimator_cycles: Cycles = 24
-    solver_cycles: Cycles = 6
-    commands_cycles: Cycles = 3
-
-
-class SupervisionConfig(StrictModel):
-    """Modes, permissives and the write gate. Counts are control cycles.
-
-    ``critical`` are MVs without which the loop is not held closed; any other that is lost becomes
-    a disturbance.
-    """
-
-    start_mode: Literal["OFF", "MONITORING"] = "MONITORING"
-    operator_roles: Annotated[tuple[str, ...], Field(min_length=1)] = ("operator", "supervisor")
-    reason_min_characters: Annotated[int, Field(ge=1, le=200)] = 3
-    estimator_cycles: Cycles = 12
-    solver_cycles: Cycles = 6
-    debounce: DebounceConfig = DebounceConfig()
-    grant_cycles: Cycles = 3
-    resume_within_s: Annotated[float, Field(ge=0.0, le=7200.0)] = 900.0
-    heartbeat_age_max_s: Annotated[float, Field(gt=0.0, le=120.0)] = 3.0
-    plan_age_max_cycles: Annotated[int, Field(ge=0, le=100)] = 6
-    closing_ramp_cycles: Cycles = 5
-    critical: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        unknown = sorted(set(self.critical) - set(REQUIRED_MANIPULATED))
-        if unknown:
-            raise ValueError(
-                f"critical: {', '.join(unknown)} is no manipulated variable; there are "
-                f"{', '.join(sorted(REQUIRED_MANIPULATED))}"
             )
         return self
 
