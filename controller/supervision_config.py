@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from controller.alarm_config import AlarmConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
 __all__ = ["DebounceConfig", "SupervisionConfig"]
@@ -42,6 +43,7 @@ class SupervisionConfig(StrictModel):
     plan_age_max_cycles: Annotated[int, Field(ge=0, le=100)] = 6
     closing_ramp_cycles: Cycles = 5
     critical: tuple[str, ...] = ()
+    alarms: AlarmConfig = AlarmConfig()
 
     @model_validator(mode="after")
     def _known(self) -> Self:
