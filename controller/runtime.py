@@ -81,6 +81,8 @@ class Runtime:
         Makes the recorder; called in the thread that will use it.
     clock
         Clock.
+    silent
+        Whether nothing at all may be written now, not even our heartbeat: a standby.
 
     Attributes
     ----------
@@ -96,8 +98,9 @@ class Runtime:
         view: View,
         recorder: Callable[[], Recorder],
         clock: Clock,
+        silent: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._setup, self._state, self._clock = setup, state, clock
+        self._setup, self._state, self._clock, self._silent = setup, state, clock, silent
         self._link, self._view, self._gate = link, view, WriteGate(link)
         self._config: LinkConfig = setup.config.link
         self._period = float(setup.config.period_s)
@@ -223,7 +226,7 @@ class Runtime:
 
     async def _farewell(self) -> None:
         """Tell the plant that nobody controls any more; its watchdog does the rest."""
-        if not self._link.up:
+        if not self._link.up or self._silent():
             return
         try:
             await self._gate.beat(self._beat, Mode.OFF)
@@ -288,6 +291,8 @@ class Runtime:
 
     async def _act(self, output: CycleOutput) -> None:
         """Send the command, ask for control if wanted, and end the cycle with our heartbeat."""
+        if self._silent():
+            return
         try:
             codes = await self._gate.send(output.command, output.state.mode)
             refused = [tag for tag, code in codes.items() if not is_good(code)]
