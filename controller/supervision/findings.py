@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from controller.config import SupervisionConfig
 from controller.data import Command, Estimate, Plan, ReachedBy, Validated
@@ -22,12 +23,15 @@ class LinkStatus:
     """What the runtime knows of the link: state by its own clock, disagreements with the plant.
 
     ``disagreements`` are tags whose engineering unit or range on the server is not ours.
+    ``certificates`` are the days that are left to each certificate of the link (``controller``,
+    ``plant``, ``operator``), by the computer's own date; negative once it has expired.
     """
 
     connected: bool = True
     alive: bool = True
     note: str = ""
     disagreements: tuple[str, ...] = ()
+    certificates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
