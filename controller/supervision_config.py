@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from controller.alarm_config import AlarmConfig
+from controller.service_config import ServiceConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
 __all__ = ["DebounceConfig", "SupervisionConfig"]
@@ -22,6 +23,8 @@ class DebounceConfig(StrictModel):
     estimator_cycles: Cycles = 24
     solver_cycles: Cycles = 6
     commands_cycles: Cycles = 3
+    instruments_cycles: Cycles = 1
+    services_cycles: Cycles = 3
 
 
 class SupervisionConfig(StrictModel):
@@ -43,6 +46,7 @@ class SupervisionConfig(StrictModel):
     plan_age_max_cycles: Annotated[int, Field(ge=0, le=100)] = 6
     closing_ramp_cycles: Cycles = 5
     critical: tuple[str, ...] = ()
+    service: ServiceConfig = ServiceConfig()
     alarms: AlarmConfig = AlarmConfig()
 
     @model_validator(mode="after")
