@@ -73,3 +73,10 @@ class Brain(Protocol):
         reached.
         """
         ...
+
+    def prepare(self, state: Any) -> None:
+        """Work ahead for the step after ``state``, while the plant is waited for.
+
+        Only time may depend on whether it is called, never an outcome.
+        """
+        ...

@@ -191,7 +191,8 @@ class OptimisationConfig(StrictModel):
     ``*_scale_*`` are the deviations that weigh alike; ``move_costs`` the price of a move in units
     of its rate limit, in the order total feed, API ratio, press set point, thickness, turret.
     ``back_off`` tightens zones by ``back_off_deviations`` of the estimate's (1.645: one side keeps
-    95 %); ``scenarios`` plans for that many draws from its covariance too.
+    95 %); ``scenarios`` plans for that many draws from its covariance too. ``prepare`` works out
+    the sensitivities of the next cycle's first step while the line is waited for.
     """
 
     stages: Annotated[int, Field(ge=12, le=720)] = 120
@@ -224,6 +225,7 @@ class OptimisationConfig(StrictModel):
     level_margin_percent: NonNegative = 3.0
     drop_warm_start_after: Cycles = 3
     shifted_plan_max_cycles: Cycles = 3
+    prepare: bool = True
     back_off: bool = False
     back_off_deviations: Positive = 1.645
     scenarios: Annotated[int, Field(ge=0, le=32, multiple_of=2)] = 0
@@ -322,6 +324,7 @@ class ControllerConfig(StrictModel):
     name: str = Field(min_length=1)
     algorithm: Literal["nmpc", "lmpc", "pid", "plc", "press"]
     line: str
+    product_set: str | None = None
     structure: Literal["CASCADE", "REMOTE"] = "CASCADE"
     period_s: Annotated[int, Field(ge=1, le=30)] = 5
     link: LinkConfig = LinkConfig()

@@ -163,9 +163,15 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """Set points in SI, per CV."""
+    """Set points in SI, per CV.
+
+    ``out`` are the CVs that are not controlled now; ``limits`` narrow the ranges of MVs (lo, hi) by
+    tag, SI.
+    """
 
     set_points: Mapping[str, float]
+    out: tuple[str, ...] = ()
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

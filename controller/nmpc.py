@@ -51,12 +51,16 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NmpcState:
-    """State of the optimising controller; picklable. ``planned`` is the time of the last plan."""
+    """State of the optimising controller; picklable.
+
+    ``planned`` is the time of the last plan, ``solved`` the problem that it answers.
+    """
 
     estimator: EstimatorState
     chain: ChainState
     target: SteadyTarget | None = None
     planned: float = 0.0
+    solved: OcpProblem | None = None
 
 
 class NmpcBrain:
@@ -86,6 +90,8 @@ class NmpcBrain:
         self.fast = solver(self.estimator.twin, self.factory.grid, cache)
         self.caution = Caution(self.fast, self.estimator.problem.free, config.optimisation)
         self.chain = SolverChain(self.fast, reference, config.optimisation)
+        self._prepares = config.optimisation.prepare
+        self._ahead: tuple[NmpcState, Array] | None = None  # what was last prepared, and for what
 
     @property
     def name(self) -> str:
@@ -111,20 +117,23 @@ class NmpcBrain:
         forced: Forced | None = None,
     ) -> Step:
         """One cycle: estimate, forecast, plan; see `controller.brain.Brain.step`."""
-        steps = self._steps if forced is None else forced.estimator_steps
+        before, steps = state, self._steps if forced is None else forced.estimator_steps
         inner = self.estimator.update(state.estimator, validated, steps)
         state = replace(state, estimator=inner)
         estimate = self.estimator.estimate(inner, validated.time)
         if estimate is None or mode is Mode.OFF:
             taken = Forced(estimator_steps=steps, optimiser_steps=0, reached_by=ReachedBy.NONE)
             return Step(state=state, estimate=estimate, forecast=None, plan=None, taken=taken)
+        lost = 0
         if state.planned > 0.0:
             lost = round((validated.time - state.planned) / self.factory.grid.step) - 1
             state = replace(state, chain=state.chain.later(self.factory.grid, lost))
-        problem, target, notes = self._problem(state, validated, targets, forced)
+        busy = self.chain.busy if forced is None else _BUSY in forced.solver_verdicts
+        prepared = self._prepared(before) if lost == 0 and not busy else None
+        problem, target, notes = self._problem(state, validated, targets, busy)
         if mode is not Mode.CLOSED_LOOP:
             state = replace(state, chain=replace(state.chain, age=0))
-        outcome = self.chain.solve(problem, state.chain, deadline_s, forced)
+        outcome = self.chain.solve(problem, state.chain, deadline_s, forced, prepared)
         said = (*notes, *outcome.verdicts)
         verdicts = said if forced is None else forced.solver_verdicts
         plan = Plan(
@@ -139,7 +148,13 @@ class NmpcBrain:
             target=target.report,
         )
         return Step(
-            state=replace(state, chain=outcome.state, target=target, planned=validated.time),
+            state=replace(
+                state,
+                chain=outcome.state,
+                target=target,
+                planned=validated.time,
+                solved=problem if outcome.reached_by is ReachedBy.FAST else None,
+            ),
             estimate=estimate,
             forecast=None
             if self.chain.unanswered(verdicts)
@@ -153,8 +168,21 @@ class NmpcBrain:
             ),
         )
 
+    def prepare(self, state: NmpcState) -> None:
+        """Sensitivities along the plan of ``state``, for the first step of the next cycle."""
+        if self._prepares and not self.chain.busy:
+            self._prepared(state)
+
+    def _prepared(self, state: NmpcState) -> Array | None:
+        """What `prepare` has found for ``state``; the same if it has to be found now."""
+        if not self._prepares or state.solved is None or state.chain.moves is None:
+            return None
+        if self._ahead is None or self._ahead[0] is not state:
+            self._ahead = state, self.fast.prepare(state.solved, state.chain.moves)
+        return self._ahead[1]
+
     def _problem(
-        self, state: NmpcState, validated: Validated, targets: Targets, forced: Forced | None
+        self, state: NmpcState, validated: Validated, targets: Targets, busy: bool
     ) -> tuple[OcpProblem, SteadyTarget, tuple[str, ...]]:
         """The problem of this cycle, where it leads to at rest, and what there is to say."""
         inner, last = state.estimator, state.chain.moves
@@ -166,7 +194,7 @@ class NmpcBrain:
         target = self.targets.solve(problem, trust * cov[first:, first:], state.target)
         problem = replace(problem, references=target.references)
         notes = () if target.report is None else tuple(told(r) for r in target.report.relaxed)
-        if self.chain.busy if forced is None else _BUSY in forced.solver_verdicts:
+        if busy:
             return problem, target, (*notes, _BUSY)
         moves = problem.hold() if last is None else problem.grid.shifted(last)
         problem, more = self.caution.applied(problem, moves, cov, trust)

@@ -256,7 +256,9 @@ class Runtime:
         }
         self.overruns += wall_ms["total"] > 1e3 * self._period_wall()
         record = replace(output.record, wall_ms=wall_ms)
-        self._recording = loop.run_in_executor(self._pool, recorder.append, output, record)
+        self._recording = loop.run_in_executor(
+            self._pool, self._afterwards, recorder, output, record
+        )
         for transition in output.transitions:
             log.info("%s -> %s: %s", transition.before, transition.after, transition.reason)
         await self._view.publish(output, self._lost or "connected")
@@ -288,6 +290,11 @@ class Runtime:
 
     def _decide(self, inputs: CycleInputs) -> CycleOutput:
         return run_cycle(inputs, self._state, self._setup, self._clock.monotonic)
+
+    def _afterwards(self, recorder: Recorder, output: CycleOutput, record: CycleRecord) -> None:
+        """What has time until the next cycle."""
+        self._setup.brain.prepare(output.state.brain)
+        recorder.append(output, record)
 
     async def _act(self, output: CycleOutput) -> None:
         """Send the command, ask for control if wanted, and end the cycle with our heartbeat."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.config import SupervisionConfig
 from controller.data import CV, Targets
@@ -72,7 +72,7 @@ def handle_target_requests(
         )
     if points == targets.set_points:
         return targets, tuple(answers)
-    return Targets(set_points=points), tuple(answers)
+    return replace(targets, set_points=points), tuple(answers)
 
 
 def _misfit(r: TargetRequest, points: dict[str, float], line: ResolvedLine) -> str:

@@ -119,6 +119,7 @@ class _Shift:
         if self.records is not None:
             self.records.append(out.record)
         self._operate_line(out.record.validated)
+        self.setup.brain.prepare(out.state.brain)
 
     def _operate_line(self, v: Validated | None) -> None:
         """What the operator of the line does in LOCAL."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["PARENT", "serve"]
+from rich.console import Console
+
+__all__ = ["PARENT", "serve", "told"]
 
 # Environment variable with the process id of a parent that must not be outlived.
 PARENT = "TWINLINE_PARENT"
@@ -36,3 +40,28 @@ async def _watch(stop: asyncio.Event) -> None:
         if os.getppid() != int(parent):
             stop.set()
         await asyncio.sleep(_WATCH_S)
+
+
+@contextmanager
+def told(console: Console, logger: str) -> Iterator[None]:
+    """What ``logger`` says meanwhile is shown to people too."""
+    speaker, level = logging.getLogger(logger), logging.getLogger(logger).level
+    handler = _Speaker(console)
+    speaker.addHandler(handler)
+    speaker.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        speaker.removeHandler(handler)
+        speaker.setLevel(level)
+
+
+class _Speaker(logging.Handler):
+    """Prints what is logged."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)

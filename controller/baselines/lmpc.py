@@ -87,6 +87,9 @@ class LmpcBrain:
         """State before the first cycle: nothing but the observer's has a memory."""
         return self.observer.initial()
 
+    def prepare(self, state: ObserverState) -> None:
+        """Nothing to work ahead."""
+
     def step(
         self,
         state: ObserverState,

@@ -28,6 +28,9 @@ class PlcBrain:
     def initial(self) -> None:
         """Nothing to remember."""
 
+    def prepare(self, state: None) -> None:
+        """Nothing to work ahead."""
+
     def step(
         self,
         state: None,

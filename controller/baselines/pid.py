@@ -150,6 +150,9 @@ class PidBrain:
             lots=(),
         )
 
+    def prepare(self, state: PidState) -> None:
+        """Nothing to work ahead."""
+
     def step(
         self,
         state: PidState,

@@ -86,9 +86,17 @@ class SolverChain:
         return self._watch["fast"].busy
 
     def solve(
-        self, problem: OcpProblem, state: ChainState, deadline_s: float, forced: Forced | None
+        self,
+        problem: OcpProblem,
+        state: ChainState,
+        deadline_s: float,
+        forced: Forced | None,
+        prepared: Array | None = None,
     ) -> Outcome:
-        """Plan for ``problem``; ``forced`` repeats what a recorded cycle did."""
+        """Plan for ``problem``; ``forced`` repeats what a recorded cycle did.
+
+        ``prepared`` are sensitivities along the last plan (`FastSolver.prepare`).
+        """
         began = time.perf_counter()
         warm = state.moves is not None and state.failures < self.config.drop_warm_start_after
         guess = (
@@ -102,7 +110,9 @@ class SolverChain:
             deadline = None if forced is not None else began + _LAST_STEP * deadline_s
             found = self._attempt(
                 "fast",
-                lambda: self.fast.solve(problem, guess, steps, deadline),
+                lambda: self.fast.solve(
+                    problem, guess, steps, deadline, prepared if warm else None
+                ),
                 None if forced is not None else _FAST_SHARE * deadline_s,
                 verdicts,
             )

@@ -24,6 +24,7 @@ from controller.optimisation.problem import (
     OcpProblem,
     move_terms,
     objective,
+    one_later,
     stage_moves,
 )
 from controller.twin.compiled import RolloutResult, build_rollout, build_simulation
@@ -86,13 +87,36 @@ class FastSolver:
         p = np.repeat(problem.p[:, None], self.grid.stages, axis=1)
         return self._simulate(problem.x0, p, w)
 
+    def prepare(self, problem: OcpProblem, moves: Array) -> Array:
+        """Sensitivities for the first step of `solve`, made before what it starts from is measured.
+
+        Parameters
+        ----------
+        problem, moves
+            What was solved last, and its plan (nodes, nu).
+
+        Returns
+        -------
+        ``(N, rows, nodes * nu)`` along what is left of the plan one stage later.
+        """
+        x = self.predict(problem, moves).x[:, 0].copy()
+        later = one_later(problem, moves, x)
+        out = self.predict(later, later.feasible(problem.grid.shifted(moves)))
+        return self.sensitivities(out, _rows(problem)).copy()
+
     def solve(
-        self, problem: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+        self,
+        problem: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
     ) -> Solution:
         """Improve ``guess`` (nodes, nu) by up to ``steps`` Gauss-Newton steps.
 
-        ``deadline`` is a reading of ``time.perf_counter``: no further step begins after it. The
-        result is always inside ranges and rates; ``ok`` is False if the numbers broke down.
+        ``deadline`` is a reading of ``time.perf_counter``: no further step begins after it. With
+        what was ``prepared`` the first step needs no sensitivities: its residuals are those of now.
+        The result is always inside ranges and rates; ``ok`` is False if the numbers broke down.
         """
         moves = problem.feasible(guess)
         seen, out = self._look(problem, moves), None
@@ -106,9 +130,16 @@ class FastSolver:
             if deadline is not None and time.perf_counter() > deadline:
                 verdict = "deadline"
                 break
-            out = self._roll(problem, moves) if out is None else out
-            direction, flag, left_out = self._direction(problem, moves, out, every)
+            ahead = prepared if taken == 0 else None
+            if ahead is None:
+                out = self._roll(problem, moves) if out is None else out
+            direction, flag, left_out = self._direction(
+                problem, moves, seen if ahead is not None else out, every, ahead
+            )
             if flag < 1 or not np.all(np.isfinite(direction)):
+                if ahead is not None:
+                    prepared = None
+                    continue
                 return Solution(moves, seen.y, cost, taken, f"QP exit {flag}", taken > 0)
             scale = 1.0
             for _ in range(4):
@@ -119,6 +150,9 @@ class FastSolver:
                     break
                 scale *= 0.4
             else:
+                if ahead is not None:
+                    prepared = None
+                    continue
                 if left_out:  # a zone is worst where the QP did not look
                     every = 1
                     continue
@@ -126,7 +160,7 @@ class FastSolver:
                 break
             seen, out = there, None
             gained, moves, cost, taken = cost - value, trial, value, taken + 1
-            if gained <= 1e-7 * (1.0 + cost):
+            if gained <= 1e-7 * (1.0 + cost) and ahead is None:
                 if left_out and scale < 1.0:
                     every = 1
                     continue
@@ -180,12 +214,12 @@ class FastSolver:
         return objective(problem, out.y, moves)
 
     def _direction(
-        self, problem: OcpProblem, moves: Array, out: Any, every: int
+        self, problem: OcpProblem, moves: Array, out: Any, every: int, jac: Array | None = None
     ) -> tuple[Array, int, bool]:
         """Step of the QP, its exit flag, and whether rows of zones were left out of it."""
         tracked = [OUTPUTS.index(n) for n in TRACKED]
-        zoned = [OUTPUTS.index(z.output) for z in problem.zones]
-        jac = self.sensitivities(out, tracked + zoned)
+        if jac is None:
+            jac = self.sensitivities(out, _rows(problem))
         count, nz = len(tracked), jac.shape[2]
         scale = 1.0 / problem.weights.tracked / np.sqrt(self.grid.stages)
         error = (out.y[tracked] - problem.references[:, None]) * scale[:, None]
@@ -280,3 +314,8 @@ class FastSolver:
         )
         direction = (np.asarray(solution[:nz]) * unit).reshape(moves.shape)
         return direction, int(flag)
+
+
+def _rows(problem: OcpProblem) -> list[int]:
+    """Outputs whose sensitivities a step needs: tracked ones, then those with a zone."""
+    return [OUTPUTS.index(n) for n in (*TRACKED, *(z.output for z in problem.zones))]

@@ -15,7 +15,7 @@ none. SI throughout; ``y`` are the outputs of the twin (`controller.twin.core.OU
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "move_cost",
     "move_terms",
     "objective",
+    "one_later",
     "price",
     "stage_moves",
     "tracking",
@@ -126,7 +127,8 @@ class OcpProblem:
 
     ``x0`` (nx,), ``p`` (np,) held over the horizon; ``known`` (nd, N) disturbances of
     `ControlTwin.stage_inputs`; ``previous`` (nu,) set points in use; ``lo``, ``hi``, ``rate`` (nu,)
-    hard limits, the rate per stage; ``references`` (tracked,) in the outputs' own units;
+    hard limits, the rate per stage; ``references`` (tracked,) in the outputs' own units; ``free``
+    are tracked outputs that nobody wants anything of now (their weight is next to nothing);
     ``draws`` for `controller.optimisation.scenarios`, which other solvers leave alone.
     """
 
@@ -141,6 +143,7 @@ class OcpProblem:
     references: Array
     zones: tuple[Zone, ...]
     weights: Weights
+    free: tuple[str, ...] = ()
     draws: Draws | None = None
 
     def hold(self) -> Array:
@@ -159,6 +162,12 @@ class OcpProblem:
             out[n] = np.clip(out[n], np.minimum(low, high), np.maximum(low, high))
             last = out[n]
         return out
+
+
+def one_later(problem: OcpProblem, moves: Array, x0: Array) -> OcpProblem:
+    """``problem`` as it will be after its first stage under ``moves``, which ends in ``x0``."""
+    known = np.column_stack((problem.known[:, 1:], problem.known[:, -1:]))
+    return replace(problem, x0=x0, known=known, previous=moves[0].copy(), draws=None)
 
 
 def stage_moves(problem: OcpProblem, moves: Array) -> Array:

@@ -89,7 +89,12 @@ class ScenarioSolver(FastSolver):
         self._known: tuple[Array, _Point] | None = None  # the last plan, and what comes of it
 
     def solve(
-        self, problem: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+        self,
+        problem: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
     ) -> Solution:
         """Improve ``guess`` (nodes, nu) by up to ``steps`` steps; see `FastSolver.solve`.
 
@@ -104,7 +109,7 @@ class ScenarioSolver(FastSolver):
             fine[0] = True  # if the estimate breaks down, that is the verdict
             self._draws = _only(everyone, fine) if lost else everyone
             self._known = None if lost else (moves, first)
-        found = super().solve(problem, guess, steps, deadline)
+        found = super().solve(problem, guess, steps, deadline, prepared)
         if lost and problem.draws is not None:
             note = f"{found.verdict}, {lost} of {problem.draws.weights.size} draws left out"
             found = replace(found, verdict=note)
@@ -148,15 +153,17 @@ class ScenarioSolver(FastSolver):
         return _Point(y, rooms, 0.5 * by_node.ravel(), cost, fine)
 
     def _direction(
-        self, problem: OcpProblem, moves: Array, out: Any, every: int
+        self, problem: OcpProblem, moves: Array, out: Any, every: int, jac: Array | None = None
     ) -> tuple[Array, int, bool]:
         """As the fast solver's, with all draws' gradient and zones."""
         if self._draws is None:
-            return super()._direction(problem, moves, out, every)
+            return super()._direction(problem, moves, out, every, jac)
         tracked = [OUTPUTS.index(n) for n in TRACKED]
         zoned = [OUTPUTS.index(z.output) for z in problem.zones]
         unit = np.tile(problem.rate, len(self.grid.nodes))
-        jac = self.sensitivities(self.predict(problem, moves), tracked + zoned) * unit
+        if jac is None:
+            jac = self.sensitivities(self.predict(problem, moves), tracked + zoned)
+        jac = jac * unit
         scale = 1.0 / problem.weights.tracked / np.sqrt(self.grid.stages)
         rows = (jac[:, : len(tracked)] * scale[None, :, None]).reshape(-1, unit.size)
         steps, offset = self._move_rows(problem, moves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from controller.config import OptimisationConfig
 from controller.data import CV, Array, Targets, Validated
 from controller.estimation.estimator import THICKNESS, EstimatorState, LineEstimator
-from controller.optimisation.problem import Grid, OcpProblem, Weights, Zone
+from controller.optimisation.problem import TRACKED, Grid, OcpProblem, Weights, Zone
 from controller.twin.core import PARAMETERS
 from plant_models.line import ResolvedLine
 from plant_models.signals import MV, MvSpec, SignalTable
@@ -18,6 +19,15 @@ from plant_models.units import to_si
 from plant_models.variables import Structure
 
 __all__ = ["ProblemFactory", "moved_tags"]
+
+_IGNORED = 1e4  # a deviation is measured in so many scales when nobody controls it
+# Tracked outputs and the CVs that they are.
+_CVS = {
+    "potency": CV.POTENCY,
+    "log_weight": CV.TABLET_WEIGHT,
+    "log_strength": CV.TENSILE_STRENGTH,
+    "throughput": CV.THROUGHPUT,
+}
 
 
 def moved_tags(structure: Structure) -> tuple[str, ...]:
@@ -76,20 +86,38 @@ class ProblemFactory:
         stands = float(state.inputs[THICKNESS]) - seen.actual[MV.THICKNESS]
         p[PARAMETERS.index("thickness_offset")] += stands
         previous = np.array([seen.actual[tag] for tag in self.tags])
-        free = np.array([seen.available.get(tag, False) for tag in self.tags])
+        available = np.array([seen.available.get(tag, False) for tag in self.tags])
+        lo, hi = self._ranges(targets)
+        ignored = tuple(row for row, cv in _CVS.items() if cv in targets.out)
         return OcpProblem(
             grid=self.grid,
             x0=state.solution.x[:, -1],
             p=p,
             known=self._known(estimator, state, seen),
             previous=previous,
-            lo=np.where(free, self.lo, previous),
-            hi=np.where(free, self.hi, previous),
+            lo=np.where(available, lo, previous),
+            hi=np.where(available, hi, previous),
             rate=self.rate,
             references=self._references(targets.set_points),
             zones=self.zones,
-            weights=self.weights,
+            weights=self._without(ignored),
+            free=ignored,
         )
+
+    def _ranges(self, targets: Targets) -> tuple[Array, Array]:
+        """Ranges of the moves, narrowed by what operators and product allow."""
+        limits = [targets.limits.get(tag, (-np.inf, np.inf)) for tag in self.tags]
+        return (
+            np.maximum(self.lo, [low for low, _ in limits]),
+            np.minimum(self.hi, [high for _, high in limits]),
+        )
+
+    def _without(self, ignored: tuple[str, ...]) -> Weights:
+        """The weights, next to nothing for tracked outputs that are not controlled now."""
+        if not ignored:
+            return self.weights
+        off = np.array([_IGNORED if row in ignored else 1.0 for row in TRACKED])
+        return replace(self.weights, tracked=self.weights.tracked * off)
 
     def _references(self, set_points: Mapping[str, float]) -> Array:
         return np.array(

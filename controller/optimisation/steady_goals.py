@@ -89,6 +89,8 @@ class SteadyGoals:
         config: OptimisationConfig,
     ) -> None:
         self._product, self._config = product, config
+        share = config.throughput_scale_percent / 100.0
+        self._flow_scale = share * (product.throughput_kg_h / 3600.0)
         self._screws = tuple(screws)
         self.rows = ("balance", *screws, *zoned, *TRACKED[:-1])
         self.level: NDArray[np.int_] = np.array([self._priority(r) for r in self.rows])
@@ -107,11 +109,12 @@ class SteadyGoals:
             if row in zones:
                 z = zones[row]
                 bands.append((*inner(z.lo, z.hi, back_off), z.scale))
+            elif row in problem.free:
+                bands.append((-_FAR, _FAR, 1.0))
             elif row in self._screws:
                 bands.append((-_FAR, 1.0, _SCREW_SCALE))
             elif row == "balance":
-                flow = problem.weights.tracked[TRACKED.index("throughput")]
-                bands.append((0.0, 0.0, float(flow)))
+                bands.append((0.0, 0.0, self._flow_scale))
             else:
                 i = TRACKED.index(row)
                 wanted, scale = problem.references[i], problem.weights.tracked[i]

@@ -78,6 +78,9 @@ class PressBrain:
         """Nothing seen."""
         return PressState(reply=self._reply.start())
 
+    def prepare(self, state: PressState) -> None:
+        """Nothing to work ahead."""
+
     def step(
         self,
         state: PressState,

@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,8 @@ def compile_c(name: str, text: str, cache: Path, flags: tuple[str, ...]) -> Path
     target = cache / f"{name}-{key}.so"
     if _intact(target):
         return target
-    _log.info("compiling %s (a few seconds, kept in the cache)", name)
+    _log.info("compiling %s, once: it is kept in %s", name, cache)
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         source, built = Path(folder) / f"{name}.c", Path(folder) / "built.so"
         source.write_text(text)
@@ -153,6 +155,7 @@ def compile_c(name: str, text: str, cache: Path, flags: tuple[str, ...]) -> Path
             _log.warning("no compiled %s, using the slower machine: %s", name, done.stderr)
             return None
         _store(built, target)
+    _log.info("compiled %s in %.1f s", name, time.perf_counter() - began)
     return target
 
 

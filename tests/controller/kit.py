@@ -201,6 +201,9 @@ class FilterBrain:
     def initial(self) -> np.ndarray:
         return np.zeros(2)
 
+    def prepare(self, state: np.ndarray) -> None:
+        """Nothing to work ahead."""
+
     def step(
         self,
         state: np.ndarray,

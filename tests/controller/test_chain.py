@@ -41,7 +41,12 @@ class Scripted:
     times: list[float] = field(default_factory=list)
 
     def solve(
-        self, p: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+        self,
+        p: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
     ) -> Solution:
         self.guesses.append(guess)
         if self.error is not None:

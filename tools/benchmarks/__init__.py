@@ -24,6 +24,12 @@ def _control(console: Console) -> dict[str, Any]:
     return run_control(console)
 
 
+def _converged(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.converged import run_converged  # as above
+
+    return run_converged(console)
+
+
 def _cycle(console: Console) -> dict[str, Any]:
     from tools.benchmarks.cycle import run_cycles  # as above
 
@@ -80,6 +86,7 @@ def _levers(console: Console) -> dict[str, Any]:
 
 REGISTRY: dict[str, Benchmark] = {
     "control": _control,
+    "converged": _converged,
     "cycle": _cycle,
     "estimators": _estimators,
     "levers": _levers,

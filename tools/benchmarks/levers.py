@@ -39,21 +39,31 @@ _REFERENCE = "no blocking, converged"
 
 
 class _Loop:
-    """A fast solver in the loop: warm start by shifting, ``steps`` Gauss-Newton steps."""
+    """A fast solver in the loop: warm start by shifting, ``steps`` Gauss-Newton steps.
 
-    def __init__(self, solver: FastSolver, steps: int) -> None:
+    ``prepares`` works out the sensitivities of the first one between the steps of the loop.
+    """
+
+    def __init__(self, solver: FastSolver, steps: int, prepares: bool) -> None:
         self.grid, self.status, self.iterations = solver.grid, "", 0
         self.settings: dict[str, Any] = {"steps": steps}
-        self._solver, self._steps = solver, steps
+        self._solver, self._steps, self._prepares = solver, steps, prepares
         self._moves: Array | None = None
+        self._solved: OcpProblem | None = None
+        self._prepared: Array | None = None
 
     def decide(self, problem: OcpProblem) -> Array:
         """Set points of the coming stage."""
         guess = problem.hold() if self._moves is None else problem.grid.shifted(self._moves)
-        found = self._solver.solve(problem, guess, self._steps)
-        self._moves = found.moves
+        found = self._solver.solve(problem, guess, self._steps, prepared=self._prepared)
+        self._moves, self._solved = found.moves, problem
         self.status, self.iterations = found.verdict, found.steps
         return np.asarray(found.moves[0])
+
+    def prepare(self) -> None:
+        """Work ahead; not timed."""
+        if self._prepares and self._solved is not None and self._moves is not None:
+            self._prepared = self._solver.prepare(self._solved, self._moves)
 
 
 class _WithSensitivities(FastSolver):
@@ -88,6 +98,7 @@ class _Lever:
     name: str
     make: Callable[[Case, Path], tuple[FastSolver, int]]
     interior_point: bool = False
+    prepares: bool = True
 
 
 def _plain(case: Case, cache: Path | None, grid: Grid | None = None) -> FastSolver:
@@ -105,9 +116,11 @@ def _dense_condensing(case: Case, cache: Path) -> tuple[FastSolver, int]:
 
 
 LEVERS = (
-    _Lever(_REFERENCE, lambda c, k: (_plain(c, k, c.dense), _MANY)),
+    _Lever(_REFERENCE, lambda c, k: (_plain(c, k, c.dense), _MANY), prepares=False),
     _Lever("as deployed, on this horizon", lambda c, k: (_plain(c, k), _steps(c))),
-    _Lever("one Gauss-Newton step", lambda c, k: (_plain(c, k), 1)),
+    _Lever("nothing prepared", lambda c, k: (_plain(c, k), _steps(c)), prepares=False),
+    _Lever("one step, prepared (feedback only)", lambda c, k: (_plain(c, k), 1)),
+    _Lever("one step, not prepared", lambda c, k: (_plain(c, k), 1), prepares=False),
     _Lever("converged", lambda c, k: (_plain(c, k), _MANY)),
     _Lever("no blocking", lambda c, k: (_plain(c, k, c.dense), _steps(c))),
     _Lever("model not compiled", lambda c, _: (_plain(c, None), _steps(c))),
@@ -138,7 +151,7 @@ def run_levers(
     for lever in LEVERS:
         solver, count = lever.make(case, cache)
         with _interior_point() if lever.interior_point else nullcontext():
-            result = run_loop(case, _Loop(solver, count), steps)
+            result = run_loop(case, _Loop(solver, count, lever.prepares), steps)
         cost = float(result.cost[-1])
         best = cost if lever.name == _REFERENCE else best
         rows[lever.name] = {

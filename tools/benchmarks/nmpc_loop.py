@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import casadi as ca
 import numpy as np
@@ -28,7 +28,7 @@ from controller.optimisation.problem import TRACKED, Grid, OcpProblem
 from controller.twin.core import OUTPUTS, PARAMETERS, ControlTwin
 from tools.benchmarks.nmpc_problem import JUMPS, STAGES, STEPS, Case
 
-__all__ = ["SEED", "Contestant", "LoopResult", "loop_cost", "run_loop"]
+__all__ = ["SEED", "Contestant", "LoopResult", "Preparing", "loop_cost", "run_loop"]
 
 SEED = 1
 _SUBSTEPS = 5  # of the plant, per stage
@@ -63,6 +63,15 @@ class Contestant(Protocol):
 
     def decide(self, problem: OcpProblem) -> Array:
         """Set points (nu,) of the coming stage. This is what is timed."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A contestant that works ahead while the plant is waited for, which is not timed."""
+
+    def prepare(self) -> None:
+        """Get ready for the next `Contestant.decide`."""
         ...
 
 
@@ -147,6 +156,8 @@ def run_loop(
         wall.append(1e3 * (time.perf_counter() - began))
         cpu.append(1e3 * (time.process_time() - worked))
         said.append((contestant.status, contestant.iterations))
+        if isinstance(contestant, Preparing):
+            contestant.prepare()
         previous = _taken(case, wanted, previous)
         known = case.known(k, 1)[:, 0]
         known[2 : 3 * draws.deviations.shape[1] : 3] = draws.deviations[k]

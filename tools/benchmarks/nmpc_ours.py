@@ -40,7 +40,9 @@ class Ours:
         self._begin(case, FastSolver(case.twin, grid, cache))
 
     def _begin(self, case: Case, solver: FastSolver) -> None:
-        self.grid = solver.grid
+        self.grid, self._solver = solver.grid, solver
+        self._solved: OcpProblem | None = None
+        self._prepared: Array | None = None
         self._chain = SolverChain(solver, None, case.config.optimisation)
         self._state = ChainState()
         self.status, self.iterations = "", 0
@@ -52,10 +54,15 @@ class Ours:
 
     def decide(self, problem: OcpProblem) -> Array:
         """Set points of the coming stage, by the solver chain."""
-        outcome = self._chain.solve(problem, self._state, _DEADLINE_S, None)
-        self._state = outcome.state
+        outcome = self._chain.solve(problem, self._state, _DEADLINE_S, None, self._prepared)
+        self._state, self._solved = outcome.state, problem
         self.status, self.iterations = outcome.reached_by.value, outcome.steps
         return np.asarray(outcome.moves[0])
+
+    def prepare(self) -> None:
+        """Sensitivities of the next first step, as the controller has them before it reads."""
+        if self._solved is not None and self._state.moves is not None:
+            self._prepared = self._solver.prepare(self._solved, self._state.moves)
 
 
 class OursWithScenarios(Ours):

@@ -31,7 +31,7 @@ from tools.configuration import load_controller, load_line, load_security, load_
 from tools.pki import Party, ensure_pki, twinline_home
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
-from tools.service import serve
+from tools.service import serve, told
 
 __all__ = ["control"]
 
@@ -78,7 +78,8 @@ def control(
     """Run a controller until it is stopped (Ctrl-C)."""
     console = Console(highlight=False)
     try:
-        order = _order(controller, endpoint, port, security, run, resume)
+        with told(console, "controller.twin.compiled"):
+            order = _order(controller, endpoint, port, security, run, resume)
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error

@@ -45,7 +45,12 @@ class Hanging:
     threads: list[int] = field(default_factory=list)
 
     def solve(
-        self, p: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+        self,
+        p: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
     ) -> Solution:
         self.calls += 1
         self.threads.append(threading.get_ident())
@@ -176,7 +181,12 @@ class Limited:
     """The fast solver, whose quadratic program stops at its own iteration limit (DAQP: -4)."""
 
     def solve(
-        self, p: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+        self,
+        p: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
     ) -> Solution:
         return Solution.failed(p, guess, "QP exit -4")
 
@@ -273,7 +283,12 @@ def test_a_solver_that_fails_over_and_over_recovers_at_once_when_its_guess_was_t
 
     class Picky:
         def solve(
-            self, q: OcpProblem, guess: Array, steps: int, deadline: float | None = None
+            self,
+            q: OcpProblem,
+            guess: Array,
+            steps: int,
+            deadline: float | None = None,
+            prepared: Array | None = None,
         ) -> Solution:
             if np.allclose(guess, q.hold()):
                 return fast_of().solve(q, guess, steps, deadline)

@@ -123,7 +123,13 @@ def test_economics_move_the_throughput_and_are_part_of_the_state() -> None:
 
 
 def hang(b: NmpcBrain, gate: threading.Event) -> None:
-    def solve(p: OcpProblem, guess: Array, steps: int, deadline: float | None = None) -> Solution:
+    def solve(
+        p: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
+    ) -> Solution:
         assert gate.wait(60.0)
         return Solution.failed(p, guess, "too late")
 
@@ -184,7 +190,13 @@ def test_the_plan_is_looked_at_from_where_the_plant_is(lost: int) -> None:
     b, guesses = brain(), []
     solve = b.chain.fast.solve
 
-    def spy(p: OcpProblem, guess: Array, steps: int, deadline: float | None = None) -> Solution:
+    def spy(
+        p: OcpProblem,
+        guess: Array,
+        steps: int,
+        deadline: float | None = None,
+        prepared: Array | None = None,
+    ) -> Solution:
         guesses.append(guess)
         return solve(p, guess, steps, deadline)
 
