@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import cast
 
 from asyncua import ua
 
 from plant_models.signals import DataType, Payload
+from plant_models.units import UNITS
 
-__all__ = ["payload", "seconds", "string_id", "variant"]
+__all__ = [
+    "numeric_id",
+    "payload",
+    "seconds",
+    "stamp",
+    "status",
+    "string_id",
+    "unit_information",
+    "variant",
+]
+
+_UNECE = "http://www.opcfoundation.org/UA/units/un/cefact"
+
+
+def status(code: int) -> ua.StatusCode:
+    """Status code object."""
+    return ua.StatusCode(ua.UInt32(code))
+
+
+def numeric_id(number: int) -> ua.NodeId:
+    """Node id in the standard namespace."""
+    return ua.NodeId(ua.Int32(number))
 
 
 def string_id(path: str, namespace: int) -> ua.NodeId:
@@ -19,6 +42,23 @@ def string_id(path: str, namespace: int) -> ua.NodeId:
 def seconds(stamp: datetime) -> float:
     """Seconds since 1970-01-01, UTC."""
     return (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)).timestamp()
+
+
+def stamp(moment: float) -> ua.DateTime:
+    """Seconds since 1970-01-01, UTC, as a time stamp."""
+    return cast(ua.DateTime, datetime.fromtimestamp(moment, UTC))
+
+
+def unit_information(symbol: str) -> ua.EUInformation:
+    """`EUInformation` of a plant unit: its UN/ECE code as a number (OPC 10000-8, 5.6.4.3)."""
+    unit = UNITS[symbol]
+    number = int.from_bytes(unit.code.encode(), "big") if unit.code else -1
+    return ua.EUInformation(
+        NamespaceUri=ua.String(_UNECE),
+        UnitId=ua.Int32(number),
+        DisplayName=ua.LocalizedText(unit.symbol),
+        Description=ua.LocalizedText(unit.description),
+    )
 
 
 def payload(held: ua.Variant | None, data_type: DataType) -> Payload:
