@@ -121,6 +121,12 @@ class Runtime:
 
     # Operators
 
+    async def ask(self, request: object) -> tuple[bool, str]:
+        """Ask for anything; answered by the next cycles."""
+        if isinstance(request, (ModeRequest, TargetRequest)):
+            return await self._ask(request)
+        return False, f"{type(request).__name__}: this controller does not take such requests"
+
     async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
         """Ask for a mode; answered by the next cycles."""
         return await self._ask(request)
