@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from controller.alarm_config import AlarmConfig
+from controller.ladder_config import LadderConfig
+from controller.measurement_config import MeasurementConfig
 from controller.service_config import ServiceConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
@@ -47,6 +49,8 @@ class SupervisionConfig(StrictModel):
     closing_ramp_cycles: Cycles = 5
     critical: tuple[str, ...] = ()
     service: ServiceConfig = ServiceConfig()
+    measurement: MeasurementConfig = MeasurementConfig()
+    ladder: LadderConfig = LadderConfig()
     alarms: AlarmConfig = AlarmConfig()
 
     @model_validator(mode="after")

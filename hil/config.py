@@ -20,6 +20,7 @@ __all__ = [
     "EventConfig",
     "FeedingTruth",
     "InitialConfig",
+    "InstrumentFails",
     "InstrumentTruth",
     "KillPlant",
     "LabMissing",
@@ -212,11 +213,48 @@ class KillPlant(_Event):
     event: Literal["kill_plant"]
 
 
+class InstrumentFails(_Event):
+    """An instrument fails, for a share ``over`` of the shift or for good; see `hil.faults`.
+
+    What ``size`` means depends on the fault; ``ramp_s`` is how long it takes to get there.
+    """
+
+    event: Literal["instrument"]
+    instrument: Literal[
+        "nir",
+        "lab",
+        "main_force",
+        "pre_force",
+        "load_cell_1",
+        "load_cell_2",
+        "load_cell_3",
+        "chute_level",
+        "plant_clock",
+    ]
+    fault: Literal[
+        "lost",
+        "frozen",
+        "biased",
+        "drifting",
+        "fouled",
+        "spikes",
+        "wrong_type",
+        "wrong_unit",
+        "clock_offset",
+        "clock_drift",
+    ]
+    size: Number = 0.0
+    over: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    ramp_s: Positive = 600.0
+
+
 EventConfig = Annotated[
-    CloseLoop | LotChange | NirDrift | ThroughputChange | LabMissing | KillPlant,
+    CloseLoop | LotChange | NirDrift | ThroughputChange | LabMissing | KillPlant | InstrumentFails,
     Field(discriminator="event"),
 ]
-Event = CloseLoop | LotChange | NirDrift | ThroughputChange | LabMissing | KillPlant
+Event = (
+    CloseLoop | LotChange | NirDrift | ThroughputChange | LabMissing | KillPlant | InstrumentFails
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,9 +290,16 @@ class ScenarioConfig(StrictModel):
         scheduled = (
             Scheduled(
                 second=round(start + e.at * length),
-                duration=max(1, round(e.over * length)) if isinstance(e, NirDrift) else 0,
+                duration=_duration(e, length),
                 event=e,
             )
             for e in self.events
         )
         return tuple(sorted(scheduled, key=lambda s: s.second))
+
+
+def _duration(event: Event, length: float) -> int:
+    """Seconds that an event of a shift of ``length`` [s] lasts; 0: none, or for good."""
+    if not isinstance(event, (NirDrift, InstrumentFails)) or event.over is None:
+        return 0
+    return max(1, round(event.over * length))

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from hil.config import ScenarioConfig
+from hil.faults import Faults
 from hil.instruments import Instruments
+from hil.noise import Noise
 from hil.outlet import Outlet
 from hil.plc.handshake import (
     Refusal,
@@ -61,7 +63,7 @@ BAD_NOT_WRITABLE = 0x803B0000
 BAD_TYPE_MISMATCH = 0x80740000
 
 STATE_FILE = "plant_state.json"
-_STATE_SCHEMA = 1
+_STATE_SCHEMA = 2
 _FRAME = frozenset({APC.SEQ_HEAD, APC.SEQ_TAIL, APC.ECHO, APC.EPOCH, APC.DIVERT_REQ})
 _REMEMBERED_SCANS = 60
 
@@ -101,6 +103,7 @@ class Plant:
     tally : Tally
     truth : Truth
     outlet : Outlet
+    faults : Faults
     events : list of Event
     speed : float
         What ``PLC/SPEED`` shows; whoever drives the clock sets it. 0 is lock-step.
@@ -121,6 +124,7 @@ class Plant:
         events = scenario.schedule(minutes)
         self.truth = Truth(resolved, scenario.truth, seed, events)
         self._instruments = Instruments(resolved, scenario.truth, seed, events)
+        self.faults = Faults(Noise(seed), events)
         self.outlet = Outlet(self.parameters.config.diverter_travel_s)
         self.state = initial_state(self.parameters)
         self._readings: Readings = blank_readings(len(resolved.line.feeders))
@@ -162,10 +166,8 @@ class Plant:
         """Let ``seconds`` of plant time pass, one scan each."""
         for _ in range(seconds):
             self._scan()
-            if (
-                self._run_dir is not None
-                and self.second % self.parameters.config.control_period_s == 0
-            ):
+            due = self.second % self.parameters.config.control_period_s == 0
+            if due and self._run_dir is not None:
                 self.save()
 
     def _scan(self) -> None:
@@ -173,7 +175,7 @@ class Plant:
         self.state, drives = scan(self.parameters, self.state, self._readings, self.outlet.feedback)
         self.outlet.drive(self.state.diverter.goal)
         out = self.truth.step(drives, second)
-        self._readings = self._instruments.measure(out)
+        self._readings = self.faults.readings(self._instruments.measure(out))
         rejection, outside = judge_tablets(
             self.parameters, self.state.rejection, self._readings.tablet_force
         )
@@ -199,22 +201,19 @@ class Plant:
 
     def values(self) -> Mapping[str, Value]:
         """Every tag of the table, in its plant unit, with status and source time."""
-        tally = self.tally
-        return process_image(
+        t = self.tally
+        counts = Counters(made=t.made, rejected=t.rejected, diverted=t.diverted, released=t.released)
+        image = process_image(
             self.table,
             self.parameters,
             self.state,
             self._readings,
-            Counters(
-                made=tally.made,
-                rejected=tally.rejected,
-                diverted=tally.diverted,
-                released=tally.released,
-            ),
+            counts,
             self._registers,
             start=self._start,
             speed=self.speed,
         )
+        return self.faults.image(image, self.second)
 
     def write(self, session: str, writes: Mapping[str, Payload]) -> dict[str, int]:
         """One Write call of ``session``: status code per tag.
@@ -345,6 +344,7 @@ class Plant:
             "truth": self.truth.state(),
             "instruments": self._instruments.state(),
             "outlet": self.outlet.state(),
+            "faults": self.faults.state(),
             "readings": readings_document(self._readings),
             "tally": self.tally.state(),
             "registers": {tag: list(item) for tag, item in self._registers.items()},
@@ -383,6 +383,7 @@ class Plant:
         plant.truth.restore(saved["truth"])
         plant._instruments.restore(saved["instruments"])
         plant.outlet.restore(saved["outlet"])
+        plant.faults.restore(saved["faults"])
         plant._readings = readings_from_document(saved["readings"])
         plant.tally.restore(saved["tally"])
         plant._registers = {tag: (value, at) for tag, (value, at) in saved["registers"].items()}

@@ -1,0 +1,160 @@
+"""Health of every measurement: defect, NE 107 category, action; and what weight is left to it.
+
+`assess` takes over what validation dropped, adds what only a longer memory can see (frozen early,
+spiking, wrong unit, far from the twin, drifting against redundant information), and reports one
+`SignalHealth` per signal. It lowers weights, never raises them, and never raises an error: what it
+cannot judge it leaves as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+
+from controller.data import Estimate, Measurement, Validated, Verdict
+from controller.measurement.expectation import expected_readings
+from controller.measurement.ne107 import (
+    DEFECTS,
+    Defect,
+    Ne107,
+    SignalHealth,
+    defect_of,
+)
+from controller.measurement.redundancy import Residuals, follow
+from controller.measurement.second_opinion import deviations, opinions
+from controller.measurement.signal_watch import Finding, SignalMemory, watch
+from controller.measurement_config import MeasurementConfig
+from plant_models.signals import LineState, Snapshot
+
+__all__ = ["HealthReport", "HealthState", "assess"]
+
+_FRESH = SignalMemory()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """Health by tag; ``deviations`` [-] from redundant information, where there is any."""
+
+    signals: Mapping[str, SignalHealth] = field(default_factory=dict)
+    deviations: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> Ne107:
+        """Worst category of all signals."""
+        order = tuple(Ne107)
+        return max((s.category for s in self.signals.values()), key=order.index, default=order[0])
+
+    def not_good(self) -> tuple[str, ...]:
+        """Tags whose category is not good."""
+        return tuple(t for t, s in self.signals.items() if s.category is not Ne107.GOOD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthState:
+    """Memory between cycles; never changed in place."""
+
+    memories: Mapping[str, SignalMemory] = field(default_factory=dict)
+    signals: Mapping[str, SignalHealth] = field(default_factory=dict)
+    residuals: Residuals = field(default_factory=Residuals)
+
+
+def assess(
+    validated: Validated,
+    snapshot: Snapshot,
+    state: HealthState,
+    config: MeasurementConfig,
+    *,
+    expected: Mapping[str, tuple[float, float]] | None = None,
+    estimate: Estimate | None = None,
+) -> tuple[Validated, HealthReport, HealthState]:
+    """Judge every measurement of a cycle.
+
+    Parameters
+    ----------
+    validated
+        What validation made of ``snapshot``.
+    snapshot
+        Values as read.
+    state
+        Memory after the cycle before.
+    config
+        Settings.
+    expected
+        Mean and standard deviation (SI, noise included) by tag of what the twin expected of this
+        cycle; taken from ``estimate`` where empty.
+    estimate
+        Estimate of the cycle before.
+
+    Returns
+    -------
+    Measurements with the weights that are left, the report, and the memory for the next cycle.
+    """
+    if not config.enabled:
+        return validated, HealthReport(), state
+    expectation = expected or expected_readings(estimate)
+    running = validated.line_state is LineState.RUNNING
+    distrusted = frozenset(t for t, s in state.signals.items() if DEFECTS[s.defect].certain)
+    residuals = (
+        follow(state.residuals, validated, config, distrusted)
+        if running
+        else (replace(state.residuals, time=validated.time))
+    )
+    second = opinions(residuals, config) if running else {}
+    memories = dict(state.memories)
+    signals: dict[str, SignalHealth] = {}
+    changed: dict[str, Measurement] = {}
+    for tag, m in validated.measurements.items():
+        defect = defect_of(m.reason) if m.reason else Defect.NONE
+        text, share = m.reason, 1.0
+        check = config.by_tag.get(tag)
+        if check is not None:
+            memories[tag], found = watch(
+                memories.get(tag, _FRESH),
+                m,
+                defect,
+                check,
+                config,
+                running=running,
+                expected=expectation.get(tag),
+            )
+            if found.defect is not Defect.NONE:
+                defect, text, share = found
+        if m.weight > 0.0:
+            if not isfinite(m.value):
+                defect, text, share = Defect.NOT_A_NUMBER, "not a number", 0.0
+            elif share == 1.0 and tag in second:
+                defect, text, share = _worse(defect, text, second[tag])
+        signals[tag] = _health(state.signals.get(tag), defect, text, validated.time)
+        if share < 1.0 and m.weight > 0.0:
+            changed[tag] = _lowered(m, share, text)
+    for tag in second.keys() - signals.keys():
+        found = second[tag]
+        signals[tag] = _health(state.signals.get(tag), found.defect, found.text, validated.time)
+    if changed:
+        validated = replace(validated, measurements={**validated.measurements, **changed})
+    report = HealthReport(signals=signals, deviations=deviations(residuals, validated, expectation))
+    return validated, report, HealthState(memories=memories, signals=signals, residuals=residuals)
+
+
+def _worse(defect: Defect, text: str, found: Finding) -> tuple[Defect, str, float]:
+    """The graver of what was found so far and a second opinion."""
+    order = tuple(Ne107)
+    if order.index(DEFECTS[found.defect].category) > order.index(DEFECTS[defect].category):
+        return found
+    return defect, text, found.share
+
+
+def _health(old: SignalHealth | None, defect: Defect, text: str, time: float) -> SignalHealth:
+    if old is not None and old.defect is defect:
+        return old
+    row = DEFECTS[defect]
+    return SignalHealth(
+        category=row.category, defect=defect, action=row.action, since=time, text=text
+    )
+
+
+def _lowered(m: Measurement, share: float, text: str) -> Measurement:
+    weight = m.weight * share
+    verdict = Verdict.DOWN_WEIGHT if weight > 0.0 else Verdict.DROP
+    return replace(m, weight=weight, verdict=verdict, reason=text)
