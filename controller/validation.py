@@ -252,6 +252,8 @@ class Validator:
     def _judge(
         self, rule: _Rule, item: Value | None, now: float, old: TagHistory, context: str
     ) -> tuple[Measurement, TagHistory]:
+        if max(old.source_time, old.used) > now + rule.ahead_max:
+            old = _NEW  # the plant's clock was set back: what is remembered says nothing any more
         if context:  # what comes after it is not to be compared with what was before
             old = old._replace(raw=math.nan, recent=(), rejected=0)
         if item is None or not isinstance(item.value, (int, float)):

@@ -325,3 +325,13 @@ def test_the_nirs_clock_is_corrected() -> None:
     m = bench.next().measurements[POTENCY]
     assert m.verdict is Verdict.USE
     assert m.source_time == bench.plant.time - 10.0
+
+
+def test_a_plant_clock_that_was_set_back_begins_a_new_memory() -> None:
+    """Else nothing would be newer than what was seen, nor missed, until the clock caught up."""
+    bench = warm(Bench())
+    bench.plant.tick(-3600)
+    assert bench.next().measurements[FORCE].verdict is Verdict.USE
+    bench.plant.tick(-3600)
+    bench.plant.status[FORCE] = BAD
+    assert FORCE in bench.next().missing
