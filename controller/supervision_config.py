@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from controller.advice_config import AdviceConfig
 from controller.alarm_config import AlarmConfig
 from controller.ladder_config import LadderConfig
 from controller.measurement_config import MeasurementConfig
+from controller.readiness_config import ReadinessConfig
 from controller.service_config import ServiceConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
@@ -52,6 +54,8 @@ class SupervisionConfig(StrictModel):
     measurement: MeasurementConfig = MeasurementConfig()
     ladder: LadderConfig = LadderConfig()
     alarms: AlarmConfig = AlarmConfig()
+    advice: AdviceConfig = AdviceConfig()
+    readiness: ReadinessConfig = ReadinessConfig()
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tools.commands.advice import advice, readiness
 from tools.commands.benchmark import benchmark
 from tools.commands.check import check
 from tools.commands.control import control
@@ -51,3 +52,5 @@ app.command()(plant)
 app.command()(control)
 app.command()(mode)
 app.add_typer(recording)
+app.command()(readiness)
+app.add_typer(advice)

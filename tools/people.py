@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -77,6 +78,25 @@ class ControllerDesk(Desk):
         )
         return bool(accepted), str(text)
 
+    async def answer_advice(self, action: str, number: int, reason: str) -> tuple[bool, str]:
+        """Accept, reject, hold or release an advice by its id."""
+        method = f"Controller/{action.capitalize()}Advice"
+        wanted = ua.Variant(number, ua.VariantType.Int64)
+        accepted, text = await self.call(method, wanted, _text(reason))
+        return bool(accepted), str(text)
+
+    async def advice(self) -> list[dict[str, Any]]:
+        """The advice in force, as `AdviceState.as_json` shows it."""
+        (held,) = await self.read(["Controller/Advice/List"])
+        found: list[dict[str, Any]] = json.loads(held) if held else []
+        return found
+
+    async def readiness(self) -> dict[str, Any] | None:
+        """The readiness report, as `ReadinessReport.as_json` shows it; None if there is none."""
+        (held,) = await self.read(["Controller/Readiness/Report"])
+        found: dict[str, Any] | None = json.loads(held) if held else None
+        return found
+
     async def state(self) -> tuple[str, str, int, datetime | None]:
         """Mode, state of the link, cycle number, plant time."""
         names = ("Mode", "Link", "Cycle", "PlantTime")
@@ -95,6 +115,12 @@ class PlantDesk(Desk):
     async def line_command(self, command: str, reason: str) -> str:
         """Start, hold, restart, stop, abort or clear: ``done``, or why not."""
         (answer,) = await self.call(PLC.LINE_COMMAND, _text(command), _text(reason))
+        return str(answer)
+
+    async def set_local(self, mv: str, local: bool, reason: str) -> str:
+        """Keep a set point from the controller, or give it back: ``done``, or why not."""
+        keep = ua.Variant(local, ua.VariantType.Boolean)
+        (answer,) = await self.call(PLC.SET_LOCAL, _text(mv), keep, _text(reason))
         return str(answer)
 
     async def hold_at(self, second: int) -> None:

@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from controller.config import LinkConfig
+from tools.operator_login import address_of, password_of
 from tools.people import PersonRefused, at_controller
 from tools.pki import ensure_pki, twinline_home
 from tools.rundir import RunDir
-from tools.security import read_password
 
 __all__ = ["mode"]
 
@@ -45,8 +44,8 @@ def mode(
     console = Console(highlight=False)
     try:
         folder = RunDir(run) if run is not None else None
-        password = _password(folder, user, password_file)
-        address = endpoint or _address(folder)
+        password = password_of(folder, user, password_file)
+        address = endpoint or address_of(folder)
         accepted, text = asyncio.run(_ask(address, user, password, wanted.upper(), reason))
     except (OSError, PersonRefused) as error:
         console.print(str(error), style="bold red", markup=False)
@@ -54,21 +53,6 @@ def mode(
     console.print(text, style="green" if accepted else "bold red", markup=False)
     if not accepted:
         raise typer.Exit(REFUSED)
-
-
-def _password(folder: RunDir | None, user: str, file: Path | None) -> str:
-    if file is None and folder is not None:
-        kept = folder.secrets / f"{user}.password"
-        file = kept if kept.is_file() else None
-    if file is not None:
-        return read_password(file)
-    answer: str = typer.prompt(f"Password of {user}", hide_input=True)
-    return answer
-
-
-def _address(folder: RunDir | None) -> str:
-    listening = folder.listening("controller") if folder is not None else None
-    return listening.endpoint if listening is not None else LinkConfig().operator_endpoint
 
 
 async def _ask(
