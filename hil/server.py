@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from asyncua import Node, ua
 
+from hil.access import ROLES, may_call, may_write, value_refused
 from hil.address_space import AddressSpace
 from hil.clock import LOCKSTEP, Pace
 from hil.hardening import Caller, HardenedServer, ServerSecurity, caller
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 
 # Seconds of plant time advanced before the network gets its turn again.
 _LARGEST_STEP_S = 5
-_ROLE_CONTROLLER = "controller"
-_ROLE_OPERATOR = "operator"
 
 
 class PlantPort(Protocol):
@@ -138,7 +136,7 @@ class PlantServer:
         await self._space.build()
         await self._add_methods()
         await self._add_hold()
-        self._server.on_write(self._write)
+        self._server.on_write(self._write, self._may_write)
         self._server.on_release(self._plant.release_session)
         await self._publish()
         await self._server.start()
@@ -223,6 +221,10 @@ class PlantServer:
             self._beat.set()
         return statuses
 
+    def _may_write(self, node: ua.NodeId, role: str) -> bool:
+        tag = self._space.tag_of(node) if self._space is not None else None
+        return tag is not None and may_write(self._plant.table[tag], role)
+
     def _check(self, who: Caller, item: ua.WriteValue) -> tuple[int, str]:
         """Status code and tag of one item, before the plant sees it."""
         codes = ua.StatusCodes
@@ -234,45 +236,44 @@ class PlantServer:
         signal = self._plant.table[tag]
         if signal.writer is not Writer.CONTROLLER:
             return codes.BadNotWritable, tag
-        if who.role != _ROLE_CONTROLLER:
+        if not may_write(signal, who.role):
             return codes.BadUserAccessDenied, tag
         variant = item.Value.Value if item.Value is not None else None
         if variant is None or variant.VariantType is not variant_type(signal.data_type):
             return codes.BadTypeMismatch, tag
         if item.Value.StatusCode is not None and not item.Value.StatusCode.is_good():
             return codes.BadWriteNotSupported, tag
-        if isinstance(variant.Value, float) and not math.isfinite(variant.Value):
+        if variant.is_array:
+            return codes.BadTypeMismatch, tag
+        refused = value_refused(tag, payload_of(variant))
+        if refused:
+            log.warning("%s wrote to %s what is %s: refused", who.user, tag, refused)
             return codes.BadOutOfRange, tag
-        return (codes.Good if not variant.is_array else codes.BadTypeMismatch), tag
+        return codes.Good, tag
 
     # Methods
 
     async def _add_methods(self) -> None:
-        operator, controller = (_ROLE_OPERATOR,), (_ROLE_CONTROLLER,)
         text, number = ua.VariantType.String, ua.VariantType.Int64
         await self._add(
             PLC.REQUEST_CONTROL,
             lambda who, *a: self._plant.request_control(who.session, who.user, *a),
             {"mode": text, "epoch": number, "reason": text},
-            controller,
         )
         await self._add(
             PLC.OPERATOR_SET,
             lambda who, *a: self._plant.operator_set(who.user, *a),
             {"mv": text, "value": ua.VariantType.Double, "reason": text},
-            operator,
         )
         await self._add(
             PLC.SET_LOCAL,
             lambda who, *a: self._plant.set_local(who.user, *a),
             {"mv": text, "local": ua.VariantType.Boolean, "reason": text},
-            operator,
         )
         await self._add(
             PLC.LINE_COMMAND,
             lambda who, *a: self._plant.line_command(who.user, *a),
             {"command": text, "reason": text},
-            operator,
         )
 
     async def _add_hold(self) -> None:
@@ -293,7 +294,7 @@ class PlantServer:
             self._hold.move(second)
             return "done"
 
-        await self._add(HOLD_AT, hold_at, {"second": ua.VariantType.Int64}, (_ROLE_OPERATOR,))
+        await self._add(HOLD_AT, hold_at, {"second": ua.VariantType.Int64})
 
     async def _holding(self, second: int) -> None:
         """Show where the plant is held; -1 is nowhere."""
@@ -305,7 +306,6 @@ class PlantServer:
         path: str,
         act: Callable[..., str],
         inputs: Mapping[str, ua.VariantType],
-        roles: tuple[str, ...],
     ) -> None:
         if self._space is None:
             raise RuntimeError("build the address space first")
@@ -326,7 +326,7 @@ class PlantServer:
             [_argument(n, t) for n, t in inputs.items()],
             [_argument("result", ua.VariantType.String)],
         )
-        self._server.allow_call(node.nodeid, roles)
+        self._server.allow_call(node.nodeid, (role for role in ROLES if may_call(path, role)))
 
 
 def _whole(number: int) -> ua.Variant:

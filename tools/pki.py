@@ -3,7 +3,8 @@
 Layout: ``HOME/pki/{plant,controller,operator}/{own,trusted,rejected}``; directories are 0700, keys
 0600.
 Certificates are self-signed application certificates (OPC 10000-6, 6.2.2); trust is by exact
-certificate: each party holds copies of those it talks to.
+certificate: each party holds copies of those it talks to; while one is renewed (`tools.renewal`),
+of the one before as well. A controller trusts its own, which a standby of it shows.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from hil.hardening import Trust
 from plant_models.signals import CONTROLLER_URI, PLANT_URI
 
 __all__ = [
     "OPERATOR_URI",
     "PARTIES",
+    "WARN_BEFORE",
     "Party",
     "TrustList",
     "ensure_pki",
     "locked",
+    "make_pair",
+    "parties_of",
     "private_folder",
     "twinline_home",
+    "write_pair",
     "write_private",
+    "write_private_bytes",
 ]
 
 log = logging.getLogger(__name__)
@@ -46,12 +53,15 @@ OPERATOR_URI = "urn:twinline:operator"
 # Name -> application URI and whom it talks to.
 PARTIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "plant": (PLANT_URI, ("controller", "operator")),
-    "controller": (CONTROLLER_URI, ("plant", "operator")),
+    "controller": (CONTROLLER_URI, ("plant", "operator", "controller")),
     "operator": (OPERATOR_URI, ("plant", "controller")),
 }
 
 _REJECTED_KEPT = 100
 _CLOCK_SKEW = timedelta(minutes=5)
+
+# From then on the end of a certificate is told.
+WARN_BEFORE = timedelta(days=30)
 
 
 def twinline_home() -> Path:
@@ -89,6 +99,10 @@ class Party:
         """The pinned certificate of another party."""
         return self.folder / "trusted" / f"{other}.der"
 
+    def previous_certificate_of(self, other: str) -> Path:
+        """The certificate of another party before it was renewed, if it was."""
+        return self.folder / "trusted" / f"{other}-previous.der"
+
     def trust_list(self) -> TrustList:
         """Whom this party trusts."""
         return TrustList(self.folder / "trusted", self.folder / "rejected")
@@ -101,39 +115,55 @@ class TrustList:
     trusted: Path
     rejected: Path
 
-    def __call__(self, der: bytes) -> bool:
-        """Whether ``der`` is trusted and valid now; if not, a copy goes to ``rejected``."""
+    def __call__(self, der: bytes) -> Trust:
+        """Whether ``der`` is trusted and valid now; of a stranger's a copy goes to ``rejected``."""
         if any(f.read_bytes() == der for f in sorted(self.trusted.glob("*.der"))):
-            return _valid_now(der)
+            return Trust.TRUSTED if _valid_now(der) else Trust.OUT_OF_DATE
         name = hashlib.sha256(der).hexdigest()
         log.warning("refused: certificate %s is not trusted", name[:16])
         if len(list(self.rejected.glob("*.der"))) < _REJECTED_KEPT:
-            _write(self.rejected / f"{name}.der", der)
-        return False
+            write_private_bytes(self.rejected / f"{name}.der", der)
+        return Trust.UNKNOWN
 
 
 def _valid_now(der: bytes) -> bool:
+    """Whether now lies in the time of validity; one that ends soon is told at every connection."""
     certificate = x509.load_der_x509_certificate(der)
-    now = datetime.now(UTC)
-    valid = certificate.not_valid_before_utc - _CLOCK_SKEW <= now <= certificate.not_valid_after_utc
-    if not valid:
-        log.warning("refused: a trusted certificate is outside its time of validity")
-    return valid
+    now, end = datetime.now(UTC), certificate.not_valid_after_utc
+    who = certificate.subject.rfc4514_string()
+    if not certificate.not_valid_before_utc - _CLOCK_SKEW <= now <= end:
+        log.warning(
+            "refused: the certificate of %s is valid from %s to %s; twinline certificates renew",
+            who,
+            certificate.not_valid_before_utc,
+            end,
+        )
+        return False
+    if end - now < WARN_BEFORE:
+        log.warning("the certificate of %s ends on %s: renew it", who, end)
+    return True
 
 
-def ensure_pki(home: Path, *, days: int = 365, bits: int = 2048) -> dict[str, Party]:
+def parties_of(home: Path) -> dict[str, Party]:
+    """The parties whose keys lie, or will lie, under ``home``."""
+    return {name: Party(name, home / "pki" / name) for name in PARTIES}
+
+
+def ensure_pki(home: Path, *, days: float = 365, bits: int = 2048) -> dict[str, Party]:
     """Make what is missing under ``home`` and return the parties by name."""
-    parties = {name: Party(name, home / "pki" / name) for name in PARTIES}
+    parties = parties_of(home)
     with locked(home / "pki"):
         for party in parties.values():
             for folder in ("own", "trusted", "rejected"):
                 private_folder(party.folder / folder)
             if not (party.certificate.is_file() and party.private_key.is_file()):
-                _make_pair(party, days, bits)
+                write_pair(party, *make_pair(party, days, bits))
         for party in parties.values():
             for other in PARTIES[party.name][1]:
                 if not party.certificate_of(other).is_file():
-                    _write(party.certificate_of(other), parties[other].certificate.read_bytes())
+                    write_private_bytes(
+                        party.certificate_of(other), parties[other].certificate.read_bytes()
+                    )
     return parties
 
 
@@ -155,7 +185,7 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
-def _write(file: Path, content: bytes) -> None:
+def write_private_bytes(file: Path, content: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     part = file.with_suffix(f"{file.suffix}.{os.getpid()}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -167,10 +197,17 @@ def _write(file: Path, content: bytes) -> None:
 def write_private(file: Path, text: str) -> None:
     """Write a 0600 text file in a 0700 folder, whole or not at all."""
     private_folder(file.parent)
-    _write(file, text.encode())
+    write_private_bytes(file, text.encode())
 
 
-def _make_pair(party: Party, days: int, bits: int) -> None:
+def write_pair(party: Party, certificate: bytes, key: bytes) -> None:
+    """Put own certificate and key in their places, the key first."""
+    write_private_bytes(party.private_key, key)
+    write_private_bytes(party.certificate, certificate)
+
+
+def make_pair(party: Party, days: float, bits: int) -> tuple[bytes, bytes]:
+    """A new certificate (DER) that is valid for ``days`` from now, and its key (PEM)."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     host = socket.gethostname()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"twinline {party.name}")])
@@ -207,12 +244,9 @@ def _make_pair(party: Party, days: int, bits: int) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(
-        party.private_key,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
-    _write(party.certificate, certificate.public_bytes(serialization.Encoding.DER))
+    return certificate.public_bytes(serialization.Encoding.DER), pem

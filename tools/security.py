@@ -16,6 +16,7 @@ import stat
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -24,10 +25,13 @@ from pydantic import Field, model_validator
 from hil.hardening import ServerSecurity
 from plant_models.config import StrictModel
 from plant_models.signals import Clock
+from tools.lockout import LockOut, LockRules
 from tools.pki import Party, locked, write_private
 
 __all__ = [
     "Accounts",
+    "LoginEvent",
+    "LoginOutcome",
     "SecurityConfig",
     "UserConfig",
     "ensure_secrets",
@@ -41,9 +45,21 @@ log = logging.getLogger(__name__)
 _ALPHABET = string.ascii_letters + string.digits
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _ACCOUNTS = "accounts.json"
+_NOBODYS_SALT, _NOBODYS_HASH = b"\0" * 16, b"\0" * 32
+_LONGEST_NAME, _LONGEST_PASSWORD = 64, 256
 
-Role = Literal["observer", "operator", "supervisor", "engineer", "controller"]
-_ROLES: tuple[Role, ...] = ("controller", "operator", "supervisor", "engineer", "observer")
+Role = Literal[
+    "observer", "operator", "supervisor", "engineer", "quality", "administrator", "controller"
+]
+_ROLES: tuple[Role, ...] = (
+    "controller",
+    "operator",
+    "supervisor",
+    "engineer",
+    "quality",
+    "administrator",
+    "observer",
+)
 
 
 class UserConfig(StrictModel):
@@ -54,7 +70,11 @@ class UserConfig(StrictModel):
 
 
 class SecurityConfig(StrictModel):
-    """Security of the OPC UA servers. Channels are SignAndEncrypt, Basic256Sha256."""
+    """Security of the OPC UA servers. Channels are SignAndEncrypt, Basic256Sha256.
+
+    A user is locked for ``lock_time_s`` after ``lock_after_failures`` wrong passwords within
+    ``lock_failures_within_s``, an address after ``lock_remote_after_failures`` whatever the names.
+    """
 
     kind: Literal["security"] = "security"
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
@@ -65,6 +85,8 @@ class SecurityConfig(StrictModel):
     key_bits: Literal[2048, 3072, 4096] = 2048
     password_characters: Annotated[int, Field(ge=16, le=64)] = 24
     lock_after_failures: Annotated[int, Field(ge=1, le=100)] = 5
+    lock_remote_after_failures: Annotated[int, Field(ge=1, le=1000)] = 20
+    lock_failures_within_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 300.0
     lock_time_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 10.0
     users: Annotated[tuple[UserConfig, ...], Field(min_length=2)] = tuple(
         UserConfig(name=role, role=role) for role in _ROLES
@@ -90,6 +112,15 @@ class SecurityConfig(StrictModel):
                 "on 127.0.0.1"
             )
         return self
+
+    def lock_rules(self) -> LockRules:
+        """When whoever guesses must wait."""
+        return LockRules(
+            user_failures=self.lock_after_failures,
+            remote_failures=self.lock_remote_after_failures,
+            within_s=self.lock_failures_within_s,
+            lock_s=self.lock_time_s,
+        )
 
     def user_with(self, role: Role) -> str:
         """Name of the first user with a role."""
@@ -134,44 +165,90 @@ def _hash(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, dklen=32, **_SCRYPT)
 
 
+class LoginOutcome(StrEnum):
+    """What became of an attempt to log in."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    LOCKED = "refused while locked"
+    LOCKING = "refused and now locked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginEvent:
+    """One attempt to log in: for the log, the audit trail and alarms. ``time`` is UTC [s]."""
+
+    time: float
+    user: str
+    remote: str
+    outcome: LoginOutcome
+    text: str
+
+
+def _to_log(event: LoginEvent) -> None:
+    level = logging.INFO if event.outcome is LoginOutcome.ACCEPTED else logging.WARNING
+    log.log(level, "login of %r from %s %s", event.user, event.remote or "here", event.text)
+
+
 @dataclass
 class Accounts:
-    """Checks user names and passwords against their hashes, slowly for those who guess."""
+    """Checks user names and passwords against their hashes, slowly for those who guess.
+
+    ``audit`` learns of every attempt. A name that nobody has costs as much time as one that
+    somebody has, and is locked like it; who is locked costs none.
+    """
 
     file: Path
     clock: Clock
-    lock_after_failures: int = 5
-    lock_time_s: float = 10.0
-    _failures: dict[str, list[float]] = field(default_factory=dict, repr=False)
+    rules: LockRules = field(default_factory=LockRules)
+    audit: Callable[[LoginEvent], None] = _to_log
+    _lock: LockOut = field(init=False, repr=False)
 
-    def authenticate(self, user: str, password: str) -> str | None:
-        """Role of ``user`` if ``password`` is right and the account is not locked."""
-        now = self.clock.monotonic()
-        recent = [t for t in self._failures.get(user, []) if now - t < self.lock_time_s]
-        if len(recent) >= self.lock_after_failures:
-            log.warning("user %r is locked after %d failures", user, len(recent))
+    def __post_init__(self) -> None:
+        self._lock = LockOut(self.rules)
+
+    def authenticate(self, user: str, password: str, remote: str = "") -> str | None:
+        """Role of ``user`` if ``password`` is right and neither it nor ``remote`` is locked."""
+        user, now = user[:_LONGEST_NAME], self.clock.monotonic()
+        waits = self._lock.locked(user, remote, now)
+        if waits:
+            self._tell(user, remote, LoginOutcome.LOCKED, f"refused: the {waits} is locked")
             return None
-        account = json.loads(self.file.read_text("utf-8")).get(user)
-        salt = bytes.fromhex(account["salt"]) if account else b"\0" * 16
-        wanted = bytes.fromhex(account["hash"]) if account else b""
-        if hmac.compare_digest(_hash(password, salt), wanted) and account:
-            self._failures.pop(user, None)
-            return str(account["role"])
-        if account:
-            self._failures[user] = [*recent, now]
+        role = self._role(user, password)
+        if role is not None:
+            self._lock.succeeded(user, remote)
+            self._tell(user, remote, LoginOutcome.ACCEPTED, f"accepted as {role}")
+            return role
+        locked = self._lock.failed(user, remote, now)
+        if locked:
+            text = f"refused; locked for {self.rules.lock_s:g} s: {' and '.join(locked)}"
+            self._tell(user, remote, LoginOutcome.LOCKING, text)
+        else:
+            self._tell(user, remote, LoginOutcome.REFUSED, "refused: wrong name or password")
         return None
+
+    def _role(self, user: str, password: str) -> str | None:
+        account = json.loads(self.file.read_text("utf-8")).get(user)
+        salt = bytes.fromhex(account["salt"]) if account else _NOBODYS_SALT
+        wanted = bytes.fromhex(account["hash"]) if account else _NOBODYS_HASH
+        found = hmac.compare_digest(_hash(password[:_LONGEST_PASSWORD], salt), wanted)
+        return str(account["role"]) if account and found else None
+
+    def _tell(self, user: str, remote: str, outcome: LoginOutcome, text: str) -> None:
+        self.audit(
+            LoginEvent(time=self.clock.now(), user=user, remote=remote, outcome=outcome, text=text)
+        )
 
 
 def server_security(
     party: Party, folder: Path, config: SecurityConfig, clock: Clock
 ) -> ServerSecurity:
     """What a server of ``party`` needs, with the accounts in the folder of secrets."""
-    accounts = Accounts(folder / _ACCOUNTS, clock, config.lock_after_failures, config.lock_time_s)
-    trust: Callable[[bytes], bool] = party.trust_list()
+    accounts = Accounts(folder / _ACCOUNTS, clock, config.lock_rules())
     return ServerSecurity(
         certificate=party.certificate,
         private_key=party.private_key,
         authenticate=accounts.authenticate,
-        trusts=trust,
+        trusts=party.trust_list(),
         allow_none=config.allow_unencrypted,
     )

@@ -1,33 +1,28 @@
 """Link to the plant: a fresh OPC UA client per connection, batched reads and writes, a watchdog.
 
 A cycle is one Read, one Write of the frame and one of the heartbeat. Every call has its own
-deadline; an old move is never sent again. What goes wrong::
-
-    LinkError
-    ├── LinkLost        the connection or an answer is gone: throw the client away, connect anew
-    ├── LinkRefused     the server does not want us: certificate, password or policy
-    └── WriteTimeout    no answer to a write: it may still be executed, and is never repeated
+deadline; an old move is never sent again. When the files of our keys or of the plant's certificate
+change, a new connection takes the place of the old one between two cycles.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
 from controller.config import LinkConfig
 from controller.link.agreement import disagreements
+from controller.link.errors import LinkError, LinkLost, LinkRefused, WriteTimeout
+from controller.link.identity import Credentials, days_left
+from controller.link.session import close_client, open_client, words
 from controller.link.tagmap import TagMapConfig
 from controller.link.wire import payload, seconds, string_id, variant
 from plant_models.signals import (
-    CONTROLLER_URI,
     PLC,
     Clock,
     Payload,
@@ -50,55 +45,12 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_CLOSE_S = 1.0
 _POLL_S = 0.002
 _LONGEST_POLL_S = 0.25
-_SESSION_MS = 10_000  # a session that its client has lost is soon released by the server
-_TCP_USER_TIMEOUT_MS = 2_000
 # Below this the scheduling of a shared computer would look like a dead plant.
 _SHORTEST_SILENCE_S = 0.5
-
-_REFUSALS = (
-    ua.uaerrors.BadUserAccessDenied,
-    ua.uaerrors.BadIdentityTokenRejected,
-    ua.uaerrors.BadIdentityTokenInvalid,
-    ua.uaerrors.BadCertificateUntrusted,
-    ua.uaerrors.BadCertificateInvalid,
-    ua.uaerrors.BadCertificateTimeInvalid,
-    ua.uaerrors.BadSecurityChecksFailed,
-    ua.uaerrors.BadSecurityPolicyRejected,
-)
-
-
-class LinkError(Exception):
-    """Something is wrong with the link to the plant."""
-
-
-class LinkLost(LinkError):
-    """The connection, or the answer to a request, is gone."""
-
-
-class LinkRefused(LinkError):
-    """The server does not accept our certificate, password or security policy."""
-
-
-class WriteTimeout(LinkError):
-    """A write was not answered in time. It may be executed all the same, even seconds later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """Who we are and whom we expect; ``server_certificate`` is pinned.
-
-    Without a certificate the channel is not secured (loopback tests with an explicit setting).
-    """
-
-    user: str
-    password: str
-    certificate: Path | None
-    private_key: Path | None
-    server_certificate: Path | None
-    application_uri: str = CONTROLLER_URI
+# Pause after new keys that the plant did not accept.
+_NEW_KEYS_AGAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +84,8 @@ class PlantLink:
         self._tags = [PLC.SCAN_ID, *(s.tag for s in table if s.read_every_cycle), PLC.SCAN_ID]
         self._cycle = ua.ReadParameters()
         self._poll = ua.ReadParameters()
+        self._files: tuple[float, ...] = ()
+        self._new_keys_at = 0.0
         self.disagreements: tuple[str, ...] = ()
         self.connections = 0
 
@@ -145,48 +99,53 @@ class PlantLink:
     async def connect(self) -> None:
         """One attempt with a fresh client. Raises `LinkLost` or `LinkRefused`."""
         await self.drop()
-        client = Client(
-            self._endpoint,
-            timeout=self._config.connect_timeout_s,
-            watchdog_intervall=1.0,
-            auto_reconnect=False,
-        )
+        self._client = await self._open()
+
+    async def _open(self) -> Client:
+        """A fresh client that knows the plant's tags, or nothing left of it."""
+        files, limit_s = self._stamps(), self._config.connect_timeout_s
+        client = await open_client(self._endpoint, self._credentials, limit_s, self._clock)
         try:
-            await self._secure(client)
-            await asyncio.wait_for(client.connect(), self._config.connect_timeout_s)
-            self._client = client
-            _fail_early(client)
             await self._resolve(client)
-        except _REFUSALS as error:
-            await self.drop()
-            raise LinkRefused(f"{self._endpoint}: {error}") from error
-        except (OSError, TimeoutError, ua.UaError, asyncio.CancelledError) as error:
-            self._client = client
-            await self.drop()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise LinkLost(f"{self._endpoint}: {_words(error)}") from error
+        except (OSError, TimeoutError, ua.UaError) as error:
+            await close_client(client)
+            raise LinkLost(f"{self._endpoint}: {words(error)}") from error
+        except (LinkError, asyncio.CancelledError):
+            await close_client(client)
+            raise
+        self._files = files
         self.connections += 1
         log.info("connected to %s (connection %d)", self._endpoint, self.connections)
+        return client
 
-    async def _secure(self, client: Client) -> None:
-        who = self._credentials
-        client.application_uri = who.application_uri
-        client.session_timeout = _SESSION_MS
-        client.set_user(who.user)
-        client.set_password(who.password)
-        if who.certificate is None or who.private_key is None:
-            log.warning("the channel to %s is not secured", self._endpoint)
+    @property
+    def certificates(self) -> Mapping[str, float]:
+        """Days left to each certificate that the link needs, by whose it is."""
+        return days_left(self._credentials, self._clock.now())
+
+    def _stamps(self) -> tuple[float, ...]:
+        files = self._credentials.files()
+        return tuple(f.stat().st_mtime if f.is_file() else 0.0 for f in files)
+
+    async def _refresh(self) -> None:
+        """If there are new keys, connect with them, then let the old connection go."""
+        now = self._clock.monotonic()
+        if self._client is None or now < self._new_keys_at or self._stamps() == self._files:
             return
-        if who.server_certificate is None:
-            raise LinkRefused(f"{self._endpoint}: no pinned certificate of the server")
-        await client.set_security(
-            SecurityPolicyBasic256Sha256,
-            certificate=who.certificate,
-            private_key=who.private_key,
-            server_certificate=who.server_certificate.read_bytes(),
-            mode=ua.MessageSecurityMode.SignAndEncrypt,
-        )
+        try:
+            fresh = await self._open()
+        except LinkError as error:
+            self._new_keys_at = now + _NEW_KEYS_AGAIN_S
+            log.error(
+                "new keys, but no connection with them: %s; goes on with the old connection, "
+                "again in %.0f s",
+                error,
+                _NEW_KEYS_AGAIN_S,
+            )
+            return
+        old, self._client = self._client, fresh
+        await close_client(old)
+        log.info("the link to %s uses its new keys", self._endpoint)
 
     async def _resolve(self, client: Client) -> None:
         try:
@@ -210,21 +169,14 @@ class PlantLink:
     async def drop(self) -> None:
         """Throw the client away, within a bounded time, whatever state it is in."""
         client, self._client = self._client, None
-        if client is None:
-            return
-        try:
-            await asyncio.wait_for(client.disconnect(), _CLOSE_S)
-        except (OSError, TimeoutError, ua.UaError) as error:
-            log.debug("closing: %s", _words(error))
-        protocol = client.uaclient.protocol
-        if protocol is not None and protocol.transport is not None:
-            protocol.transport.abort()
+        if client is not None:
+            await close_client(client)
 
     async def _within(self, limit_s: float, call: Coroutine[Any, Any, Result]) -> Result:
         try:
             return await asyncio.wait_for(call, limit_s)
         except (OSError, TimeoutError, ua.UaError) as error:
-            raise LinkLost(_words(error)) from error
+            raise LinkLost(words(error)) from error
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -232,6 +184,13 @@ class PlantLink:
         return self._client
 
     # Reading
+
+    async def look(self, *tags: str) -> Mapping[str, Value]:
+        """A few tags in one Read, also while another task waits for the next cycle."""
+        session = self._connected().uaclient.session
+        wanted = ua.ReadParameters(NodesToRead=[self._item(t) for t in tags])
+        data = await self._within(self._config.read_timeout_s, session.read(wanted))
+        return {t: self._value(t, d) for t, d in zip(tags, data, strict=True)}
 
     async def read(self) -> Snapshot:
         """All tags of a cycle in one Read; again if a scan passed in between (foreign servers)."""
@@ -277,6 +236,7 @@ class PlantLink:
         one period divided by the plant's speed (in lock-step: a fixed wall time). A counter that
         went back is a plant that was restarted: the cycle is due.
         """
+        await self._refresh()
         changed, seen = self._clock.monotonic(), last
         silence = None if last is None else self._silence_allowed(last.speed, period_s)
         while True:
@@ -359,18 +319,3 @@ def _snapshot(values: Mapping[str, Value]) -> Snapshot:
     if not isinstance(scan.value, int) or time is None or not isinstance(time.value, (int, float)):
         raise LinkLost("the plant's time or scan counter is unreadable")
     return Snapshot(time=float(time.value), scan_id=scan.value, values=values)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or {"TimeoutError": "no answer in time"}.get(
-        type(error).__name__, type(error).__name__
-    )
-
-
-def _fail_early(client: Client) -> None:
-    """Let the kernel give up on unacknowledged data after 2 s (Linux)."""
-    protocol = client.uaclient.protocol
-    transport = protocol.transport if protocol is not None else None
-    raw = transport.get_extra_info("socket") if transport is not None else None
-    if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)

@@ -50,6 +50,8 @@ class Site:
             certificate=me.certificate,
             private_key=me.private_key,
             server_certificate=me.certificate_of("plant"),
+            previous_server_certificate=me.previous_certificate_of("plant"),
+            watched={"operator": me.certificate_of("operator")},
             application_uri=me.uri,
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tools.lockout import LockRules
 from tools.pki import ensure_pki
 from tools.security import Accounts, SecurityConfig, UserConfig, ensure_secrets, read_password
 
@@ -32,7 +33,7 @@ class Hand:
 
 
 def accounts(folder: Path, clock: Hand) -> Accounts:
-    return Accounts(folder / "accounts.json", clock, lock_after_failures=3, lock_time_s=10.0)
+    return Accounts(folder / "accounts.json", clock, LockRules(user_failures=3, lock_s=10.0))
 
 
 def test_passwords_are_random_private_and_kept_as_hashes_only(tmp_path: Path) -> None:
