@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from controller.config import SupervisionConfig
 from controller.data import Command, Estimate, Plan, ReachedBy, Validated
-from controller.supervision.permissives import Finding, Name
-from controller.supervision.supervisor import SupervisionState, objection
+from controller.supervision.permissives import Finding, Name, Shown
+from controller.supervision.roles import Action, refusal
+from controller.supervision.supervisor import SupervisionState
 from plant_models.signals import PLC, LineState, Snapshot
 
-__all__ = ["Counters", "LinkStatus", "count", "findings"]
+__all__ = [
+    "Bound",
+    "Counters",
+    "InService",
+    "Instruments",
+    "LinkStatus",
+    "Ready",
+    "count",
+    "findings",
+]
 
 _SINGLE = 1e-6  # a PLC may keep set points in single precision
 _SOLVED = frozenset({ReachedBy.FAST, ReachedBy.REFERENCE, ReachedBy.BASELINE})
@@ -84,6 +95,62 @@ def _streak(passes: int, fails: int, passed: bool, forget_after: int) -> tuple[i
     return (0 if fails + 1 >= forget_after else passes), fails + 1
 
 
+class Ready(Protocol):
+    """What is needed of a readiness report."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether CLOSED_LOOP may be offered."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """Ready, or what is missing."""
+        ...
+
+
+class Instruments(Protocol):
+    """What is needed of the report of the loss ladder."""
+
+    @property
+    def lost(self) -> Sized:
+        """Instruments that are lost."""
+        ...
+
+    @property
+    def shed(self) -> str:
+        """What is lost for too long, or nothing."""
+        ...
+
+
+class InService(Protocol):
+    """What is needed of the report of the services."""
+
+    @property
+    def lost(self) -> str:
+        """The critical variable or the minimum that is missing, or nothing."""
+        ...
+
+    @property
+    def serving(self) -> int:
+        """How many variables are in service."""
+        ...
+
+
+class Bound(Protocol):
+    """What is needed of the product set that the run is bound to."""
+
+    @property
+    def name(self) -> str:
+        """Name of the set."""
+        ...
+
+    @property
+    def recipe_id_wanted(self) -> str:
+        """What the PLC must show."""
+        ...
+
+
 def findings(
     snapshot: Snapshot,
     validated: Validated | None,
@@ -101,6 +168,10 @@ def findings(
     write_trouble: str,
     last_command: Command | None = None,
     critical: tuple[str, ...] = (),
+    readiness: Ready | None = None,
+    ladder: Instruments | None = None,
+    services: InService | None = None,
+    product: Bound | None = None,
 ) -> list[Finding]:
     """All permissives of this cycle, in the order in which they are shown.
 
@@ -130,33 +201,49 @@ def findings(
         Command of the cycle before, to compare with what reads back.
     critical
         MVs that must be available.
+    readiness, ladder, services, product
+        Reports of this cycle; the permissive of one that is None is absent.
     """
-    result = [
+    found = [
         Finding(Name.HEARTBEAT, *_heartbeat(snapshot, validated, link, last_heartbeat, config)),
         Finding(Name.PLC_MODE, *_plc_mode(validated, structure, epoch)),
         Finding(Name.LINE_STATE, *_line_state(validated)),
-        Finding(
-            Name.PERMIT,
-            validated is not None and validated.permit,
-            "given" if validated is not None and validated.permit else "no permission of the PLC",
-        ),
+        Finding(Name.PERMIT, *_permit(validated)),
         Finding(Name.MEASUREMENTS, *_measurements(validated)),
     ]
+    if ladder is not None:
+        found.append(Finding(Name.INSTRUMENTS, *_instruments(ladder)))
     if critical:
-        result.append(Finding(Name.SET_POINTS, *_set_points(validated, critical)))
+        found.append(Finding(Name.SET_POINTS, *_set_points(validated, critical)))
+    if services is not None:
+        text = services.lost or "in service"
+        found.append(Finding(Name.SERVICES, not services.lost, text, services.serving))
     if has_estimator:
-        text = f"{counters.estimator_passes} of {config.estimator_cycles} cycles"
-        good = counters.estimator_fails == 0
-        good = good and counters.estimator_passes >= config.estimator_cycles
-        result.append(Finding(Name.ESTIMATOR, good, text))
-    text = f"{counters.solver_passes} of {config.solver_cycles} cycles"
-    good = counters.solver_fails == 0 and counters.solver_passes >= config.solver_cycles
-    result.append(Finding(Name.SOLVER, good, text))
-    result.append(Finding(Name.AGREEMENT, *_agreement(snapshot, link, model_version, recipe_id)))
-    trouble = write_trouble or _rejected(snapshot, counters) or _read_back(snapshot, last_command)
-    result.append(Finding(Name.COMMANDS, not trouble, trouble or "no refusal"))
-    result.append(Finding(Name.OPERATOR, *_operator(state, config)))
-    return result
+        found.append(
+            _in_a_row(
+                Name.ESTIMATOR,
+                counters.estimator_passes,
+                counters.estimator_fails,
+                config.estimator_cycles,
+            )
+        )
+    found.append(
+        _in_a_row(Name.SOLVER, counters.solver_passes, counters.solver_fails, config.solver_cycles)
+    )
+    found.append(Finding(Name.AGREEMENT, *_agreement(snapshot, link, model_version, recipe_id)))
+    if product is not None:
+        found.append(Finding(Name.PRODUCT, *_product(snapshot, product)))
+    refused = _more_refused(snapshot, counters)
+    trouble = write_trouble or (f"the PLC refused {refused} frame(s)" if refused else "")
+    trouble = trouble or _read_back(snapshot, last_command)
+    found.append(Finding(Name.COMMANDS, not trouble, trouble or "no refusal", refused))
+    if readiness is not None:
+        found.append(Finding(Name.READINESS, readiness.ready, readiness.text))
+    found.append(Finding(Name.OPERATOR, *_operator(state, config)))
+    return found
+
+
+_Found = tuple[bool, str, Shown]
 
 
 def _heartbeat(
@@ -165,73 +252,97 @@ def _heartbeat(
     link: LinkStatus,
     last: int | None,
     config: SupervisionConfig,
-) -> tuple[bool, str]:
+) -> _Found:
     if not link.connected:
-        return False, link.note or "not connected"
+        return False, link.note or "not connected", None
     if not link.alive:
-        return False, link.note or "the plant is silent"
+        return False, link.note or "the plant is silent", None
     if validated is None or validated.heartbeat < 0:
-        return False, "unreadable"
+        return False, "unreadable", None
     age = snapshot.time - snapshot.values[PLC.HB].source_time
     if age > config.heartbeat_age_max_s:
-        return False, f"{age:.0f} s old"
+        return False, f"{age:.0f} s old", age
     if last is None:
-        return False, "seen once"
+        return False, "seen once", age
     if validated.heartbeat <= last:
-        return False, f"did not advance from {last} (is {validated.heartbeat})"
-    return True, "beats"
+        return False, f"did not advance from {last} (is {validated.heartbeat})", age
+    return True, "beats", age
 
 
-def _plc_mode(validated: Validated | None, structure: str, epoch: int) -> tuple[bool, str]:
+def _plc_mode(validated: Validated | None, structure: str, epoch: int) -> _Found:
     if validated is None:
-        return False, "unknown"
-    if validated.plc_mode != structure:
-        return False, f"the PLC is in {validated.plc_mode}, not {structure}"
+        return False, "unknown", None
+    mode = str(validated.plc_mode)
+    if mode != structure:
+        return False, f"the PLC is in {mode}, not {structure}", mode
     if validated.lease_epoch != epoch:
-        return False, "another controller holds the lease"
-    return True, f"{structure}, lease ours"
+        return False, "another controller holds the lease", mode
+    return True, f"{structure}, lease ours", mode
 
 
-def _line_state(validated: Validated | None) -> tuple[bool, str]:
+def _line_state(validated: Validated | None) -> _Found:
     if validated is None:
-        return False, "unknown"
-    return validated.line_state is LineState.RUNNING, str(validated.line_state)
+        return False, "unknown", None
+    state = str(validated.line_state)
+    return validated.line_state is LineState.RUNNING, state, state
 
 
-def _measurements(validated: Validated | None) -> tuple[bool, str]:
+def _permit(validated: Validated | None) -> _Found:
     if validated is None:
-        return False, "nothing was read"
-    return validated.enough, "enough" if validated.enough else ", ".join(validated.missing)
+        return False, "no permission of the PLC", None
+    if not validated.permit:
+        return False, "no permission of the PLC", "no"
+    return True, "given", "yes"
 
 
-def _agreement(
-    snapshot: Snapshot, link: LinkStatus, model_version: str, recipe_id: str
-) -> tuple[bool, str]:
-    theirs = snapshot.text(PLC.MODEL_VERSION)
+def _measurements(validated: Validated | None) -> _Found:
+    if validated is None:
+        return False, "nothing was read", None
+    missing = validated.missing
+    return validated.enough, ", ".join(missing) or "enough", len(missing)
+
+
+def _instruments(ladder: Instruments) -> _Found:
+    lost = len(ladder.lost)
+    return not ladder.shed, ladder.shed or (f"{lost} lost, allowed" if lost else "none lost"), lost
+
+
+def _set_points(validated: Validated | None, critical: tuple[str, ...]) -> _Found:
+    if validated is None:
+        return False, "unknown", None
+    lost = [tag for tag in critical if not validated.available.get(tag, False)]
+    return not lost, ", ".join(lost) or "available", len(lost)
+
+
+def _in_a_row(name: Name, passes: int, fails: int, needed: int) -> Finding:
+    good = fails == 0 and passes >= needed
+    return Finding(name, good, f"{passes} of {needed} cycles", passes)
+
+
+def _agreement(snapshot: Snapshot, link: LinkStatus, model_version: str, recipe_id: str) -> _Found:
+    theirs, recipe = snapshot.text(PLC.MODEL_VERSION), snapshot.text(PLC.RECIPE_ID)
     if theirs != model_version:
-        return False, f"signal list {theirs} in the plant, {model_version} here"
-    recipe = snapshot.text(PLC.RECIPE_ID)
+        return False, f"signal list {theirs} in the plant, {model_version} here", recipe
     if recipe != recipe_id:
-        return False, f"recipe {recipe} in the plant, {recipe_id} here"
+        return False, f"recipe {recipe} in the plant, {recipe_id} here", recipe
     if link.disagreements:
-        return False, "unit or range differs: " + ", ".join(link.disagreements)
-    return True, f"recipe {recipe_id}, model {model_version}"
+        return False, "unit or range differs: " + ", ".join(link.disagreements), recipe
+    return True, f"recipe {recipe_id}, model {model_version}", recipe
 
 
-def _rejected(snapshot: Snapshot, counters: Counters) -> str:
-    """The plant refused a frame since the last cycle."""
+def _product(snapshot: Snapshot, product: Bound) -> _Found:
+    theirs, ours = snapshot.text(PLC.RECIPE_ID), product.recipe_id_wanted
+    if theirs != ours:
+        return False, f"{product.name} is {ours}, the PLC has {theirs}", theirs
+    return True, f"{product.name}, {ours}", theirs
+
+
+def _more_refused(snapshot: Snapshot, counters: Counters) -> int:
+    """Frames that the plant has refused since the last cycle, if one of them can be ours."""
     now = snapshot.number(PLC.REJECTED_COUNT)
     if not counters.frame_sent or counters.rejected_count is None or now is None:
-        return ""
-    more = int(now) - counters.rejected_count
-    return f"the PLC refused {more} frame(s)" if more > 0 else ""
-
-
-def _set_points(validated: Validated | None, critical: tuple[str, ...]) -> tuple[bool, str]:
-    if validated is None:
-        return False, "unknown"
-    lost = [tag for tag in critical if not validated.available.get(tag, False)]
-    return not lost, ", ".join(lost) or "available"
+        return 0
+    return max(0, int(now) - counters.rejected_count)
 
 
 def _read_back(snapshot: Snapshot, last_command: Command | None) -> str:
@@ -245,9 +356,9 @@ def _read_back(snapshot: Snapshot, last_command: Command | None) -> str:
     return ""
 
 
-def _operator(state: SupervisionState, config: SupervisionConfig) -> tuple[bool, str]:
+def _operator(state: SupervisionState, config: SupervisionConfig) -> _Found:
     who = state.pending.request if state.pending is not None else state.signature
     if who is None:
-        return False, "nobody has asked"
-    problem = objection(who.user, who.role, who.reason, config)
-    return not problem, problem or f"{who.user} ({who.role}): {who.reason}"
+        return False, "nobody has asked", None
+    problem = refusal(Action.CLOSE_LOOP, who.user, who.role, who.reason, config)
+    return not problem, problem or f"{who.user} ({who.role}): {who.reason}", who.user

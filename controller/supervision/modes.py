@@ -1,9 +1,10 @@
-"""Modes of the controller as an explicit table of transitions.
+"""Requests for modes, answers, transitions; what the table of modes says mode by mode.
 
 An operator climbs OFF -> MONITORING -> ADVISORY -> CLOSED_LOOP one step at a time and may go down
 any number of steps at once. SHED is entered by anybody at any time and left only to ADVISORY, by an
 operator. While the line does not run, CLOSED_LOOP is *suspended*: the mode stays, nothing is
-written, and back in running it resumes within a configured time.
+written, and back in running it resumes within a configured time. All of it is in
+`controller.supervision.mode_table`; here is what follows for the five modes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.data import Mode
+from controller.supervision.mode_table import ASKS, MODE_OF, Do, rows
 
 __all__ = [
     "TRANSITIONS",
@@ -32,25 +34,19 @@ class By(StrEnum):
     SUPERVISION = "supervision"
 
 
-_OPERATOR = frozenset({By.OPERATOR})
-_ANYBODY = frozenset({By.OPERATOR, By.SUPERVISION})
+def _transitions() -> dict[tuple[Mode, Mode], frozenset[By]]:
+    """Changes of mode in the table; one that is signed is its operator's."""
+    found: dict[tuple[Mode, Mode], frozenset[By]] = {}
+    for state, event, rule in rows():
+        if rule.to is None or MODE_OF[state] is MODE_OF[rule.to]:
+            continue
+        by = By.OPERATOR if event in ASKS or Do.SIGN in rule.do else By.SUPERVISION
+        change = (MODE_OF[state], MODE_OF[rule.to])
+        found[change] = found.get(change, frozenset()) | {by}
+    return found
 
-TRANSITIONS: dict[tuple[Mode, Mode], frozenset[By]] = {
-    (Mode.OFF, Mode.MONITORING): _OPERATOR,
-    (Mode.OFF, Mode.SHED): _OPERATOR,
-    (Mode.MONITORING, Mode.OFF): _OPERATOR,
-    (Mode.MONITORING, Mode.ADVISORY): _OPERATOR,
-    (Mode.MONITORING, Mode.SHED): _OPERATOR,
-    (Mode.ADVISORY, Mode.OFF): _OPERATOR,
-    (Mode.ADVISORY, Mode.MONITORING): _OPERATOR,
-    (Mode.ADVISORY, Mode.CLOSED_LOOP): _OPERATOR,
-    (Mode.ADVISORY, Mode.SHED): _OPERATOR,
-    (Mode.CLOSED_LOOP, Mode.OFF): _OPERATOR,
-    (Mode.CLOSED_LOOP, Mode.MONITORING): _OPERATOR,
-    (Mode.CLOSED_LOOP, Mode.ADVISORY): _OPERATOR,
-    (Mode.CLOSED_LOOP, Mode.SHED): _ANYBODY,
-    (Mode.SHED, Mode.ADVISORY): _OPERATOR,
-}
+
+TRANSITIONS: dict[tuple[Mode, Mode], frozenset[By]] = _transitions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

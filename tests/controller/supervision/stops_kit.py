@@ -1,0 +1,185 @@
+"""The stand-in's own PLC in front of a line that does what it is told: fast enough for a shift."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from controller.brain import Step
+from controller.config import ControllerConfig
+from controller.cycle import run_cycle
+from controller.cycle_data import CycleInputs, CycleOutput, CycleState, initial_state, make_setup
+from controller.data import Mode
+from hil.plc.handshake import apply_frame, received_frame, request_control
+from hil.plc.scan import scan
+from hil.plc.sequence import line_command, powers
+from hil.plc.state import Diverter, PlcState
+from hil.process_image import Counters, process_image
+from hil.readings import Reading, Readings
+from plant_models.signals import MV, PLC, LineState, Payload, Snapshot
+from tests.controller.kit import (
+    EPOCH,
+    LINE,
+    PERIOD,
+    START,
+    TABLE,
+    TARGETS,
+    FilterBrain,
+    ask,
+    controller_config,
+)
+from tests.hil.plc_kit import outlet_at, parameters, readings, running_state
+
+SESSION = "session-1"
+_NOTHING = Counters(made=0, rejected=0, diverted=0, released=0)
+
+
+@dataclass(frozen=True)
+class EagerBrain(FilterBrain):
+    """Wants every set point at one end of its range, the other end every quarter of an hour."""
+
+    def step(self, state, validated, mode, targets, deadline_s, forced=None) -> Step:  # type: ignore[no-untyped-def]
+        step = FilterBrain.step(self, state, validated, mode, targets, deadline_s, forced)
+        if step.plan is None:
+            return step
+        up = int(validated.time / 900.0) % 2
+        ends = {m.tag: TABLE[f"{m.tag}/ACT"].to_si((m.lo, m.hi)[up]) for m in TABLE.manipulated}
+        moves = {tag: 0.0 * v + ends[tag] for tag, v in step.plan.moves.items()}
+        return replace(step, plan=replace(step.plan, moves=moves))
+
+
+@dataclass
+class PlcLine:
+    """PLC, line and controller, one control period at a time."""
+
+    config: ControllerConfig = field(default_factory=controller_config)
+    plc: PlcState = field(default_factory=running_state)
+    seed: int = 1
+    outputs: list[CycleOutput] = field(default_factory=list)
+    written: list[tuple[PlcState, CycleOutput]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._outlet = outlet_at(Diverter.COLLECT)
+        self._registers: dict[str, tuple[Payload, float]] = {}
+        self._refusal = ""
+        self._readings = self._read()
+        self.setup = make_setup(self.config, LINE, TABLE, EagerBrain(), TARGETS)
+        self.state: CycleState = initial_state(self.setup, EPOCH)
+
+    @property
+    def second(self) -> int:
+        return self.plc.heartbeat
+
+    @property
+    def line(self) -> LineState:
+        return self.plc.sequence.line
+
+    def command(self, name: str) -> None:
+        """An operator's command to the line; it must be possible."""
+        self.plc, answer = line_command(parameters(), self.plc, name, "test of stops")
+        assert answer == "done", answer
+
+    def cycle(self, *modes: Mode) -> CycleOutput:
+        """One control period: the line goes on, the cycle runs, its effects are carried out."""
+        for _ in range(PERIOD):
+            self.plc, _ = scan(parameters(), self.plc, self._readings, self._outlet.feedback)
+            self._outlet.drive(self.plc.diverter.goal)
+            self._readings = self._read()
+        inputs = CycleInputs(
+            snapshot=self._snapshot(), requests=tuple(map(ask, modes)), refusal=self._refusal
+        )
+        output = run_cycle(inputs, self.state, self.setup, lambda: 0.0)
+        self.state, self._refusal = output.state, ""
+        self.outputs.append(output)
+        if output.request_control is not None:
+            self._request(output.request_control)
+        if output.command.frame is not None:
+            self._write(output.command.frame.as_writes(), output)
+        return output
+
+    def _request(self, mode: str) -> None:
+        self.plc, answer = request_control(
+            parameters(),
+            self.plc,
+            session=SESSION,
+            user="controller",
+            mode=mode,
+            epoch=EPOCH,
+            reason="test of stops",
+        )
+        self._refusal = "" if answer == "granted" else answer
+
+    def _write(self, writes: Mapping[str, Payload], output: CycleOutput) -> None:
+        self.written.append((self.plc, output))
+        self._registers |= {tag: (value, START + self.second) for tag, value in writes.items()}
+        frame = received_frame(writes, parameters().limits)
+        self.plc, _ = apply_frame(parameters(), self.plc, frame)
+
+    def _read(self) -> Readings:
+        """Good instruments with a little noise; what stands shows nothing."""
+        on = powers(parameters(), self.plc)
+        seen = readings(self.plc)
+        # A reading is of the second that has just ended.
+        seen = replace(seen, second=self.second - 1)
+
+        def noisy(r: Reading, flows: bool = True) -> Reading:
+            factor = 1.0 + 1e-4 * self._random.gauss(0.0, 1.0) if flows else 0.0
+            return Reading(factor * r.value, r.status, self.second - 1)
+
+        return replace(
+            seen,
+            feeders=tuple(
+                replace(
+                    f,
+                    weight=noisy(f.weight),
+                    flow=noisy(f.flow, on.feed),
+                    screw_speed=noisy(f.screw_speed, on.feed),
+                    level=noisy(f.level),
+                )
+                for f in seen.feeders
+            ),
+            level=noisy(seen.level),
+            main_force=noisy(seen.main_force, on.press),
+            turret_speed=noisy(seen.turret_speed, on.press),
+            fill_depth=noisy(seen.fill_depth),
+            thickness=noisy(seen.thickness),
+        )
+
+    def _snapshot(self) -> Snapshot:
+        values = process_image(
+            TABLE,
+            parameters(),
+            self.plc,
+            self._readings,
+            _NOTHING,
+            self._registers,
+            start=START,
+            speed=0.0,
+        )
+        scan_id = values[PLC.SCAN_ID].value
+        assert isinstance(scan_id, int)
+        return Snapshot(time=START + self.second, scan_id=scan_id, values=values)
+
+    def close(self) -> None:
+        """Up to the first cycle in closed loop."""
+        self.cycle(Mode.ADVISORY)
+        for _ in range(20):
+            self.cycle()
+        self.cycle(Mode.CLOSED_LOOP)
+        output = self.cycle()
+        assert output.state.mode is Mode.CLOSED_LOOP, output.command.reasons
+
+
+def moved(output: CycleOutput) -> dict[str, float]:
+    """Moves of a frame as shares of the largest one in a cycle, by MV that the algorithm owns."""
+    frame = output.command.frame
+    assert frame is not None
+    actual = output.record.snapshot
+    steps = {}
+    for tag in (MV.TOTAL_FEED, MV.API_RATIO, MV.MAIN_FORCE, MV.THICKNESS, MV.TURRET_SPEED):
+        before = actual.number(f"{tag}/ACT")
+        assert before is not None
+        steps[tag] = (frame.requests[tag] - before) / (TABLE.mv(tag).rate * PERIOD)
+    return steps
