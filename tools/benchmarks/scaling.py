@@ -2,7 +2,8 @@
 
 The first steps of the loop of `tools.benchmarks.nmpc_loop` with 30, 60, 120 and 240 stages, ten
 nodes in all of them, and with 1, 2 and 4 times the states, by blenders of more tanks. Two exponents
-are fitted to the medians. The largest models compile for minutes, once:
+are fitted to the medians. Nothing is compiled unless a cache is given: the largest models would
+compile for minutes.
 
 (G1)  t = c N^a   for each number of states;  t = c n^b   for each number of stages
 
@@ -21,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from controller.data import ReachedBy
 from controller.optimisation.problem import Grid
 from plant_models.line import ResolvedLine
 from tools.benchmarks.nmpc_loop import run_loop
@@ -29,7 +31,6 @@ from tools.benchmarks.nmpc_problem import Case
 from tools.benchmarks.speed_child import Reporter
 from tools.benchmarks.speed_runs import Job, machine, run_jobs
 from tools.benchmarks.speed_table import Goal, print_goals
-from tools.pki import twinline_home
 
 __all__ = [
     "STAGES",
@@ -67,14 +68,14 @@ def run_scaling(
     steps
         Of the loop.
     cache
-        Folder of compiled models; the user's own by default.
+        Folder of compiled models; by default nothing is compiled.
 
     Returns
     -------
     ``{"scaling": {...}}``, see `summarise`.
     """
     began = perf_counter()
-    folder = str(cache or twinline_home() / "cache")
+    folder = "" if cache is None else str(cache)
     jobs = [
         Job(
             name=f"{n} stages, {k} times the states",
@@ -94,11 +95,18 @@ def run_scaling(
 
 
 def with_tanks(resolved: ResolvedLine, times: int) -> ResolvedLine:
-    """The line with a blender of so many tanks that the twin has ``times`` its states, about."""
+    """The line with a blender of so many tanks that the twin has ``times`` its states, about.
+
+    The blender grows with its tanks: powder stays in each as long as before, so that the twin's
+    integration is as accurate.
+    """
     size = Case(resolved=resolved).twin.path
     tanks = resolved.line.blender.tanks
     more = round((times - 1) * size.size / len(size.attributes))
-    blender = resolved.line.blender.model_copy(update={"tanks": tanks + more})
+    slower = resolved.line.blender.discharge_rate_per_s * tanks / (tanks + more)
+    blender = resolved.line.blender.model_copy(
+        update={"tanks": tanks + more, "discharge_rate_per_s": slower}
+    )
     return replace(resolved, line=resolved.line.model_copy(update={"blender": blender}))
 
 
@@ -113,6 +121,8 @@ def measure_scaling(
     contestant = Ours(case, grid, Path(cache) if cache else None)
     reporter.ready()
     found = run_loop(case, contestant, steps, on_step=reporter.step)
+    if set(found.verdicts) != {ReachedBy.FAST.value}:
+        raise RuntimeError(f"{stages} stages, {times} times the states: {set(found.verdicts)}")
     return {
         "stages": stages,
         "times": times,
