@@ -10,8 +10,10 @@ from controller.advice_config import AdviceConfig
 from controller.alarm_config import AlarmConfig
 from controller.ladder_config import LadderConfig
 from controller.measurement_config import MeasurementConfig
+from controller.products_config import ProductsConfig
 from controller.readiness_config import ReadinessConfig
 from controller.service_config import ServiceConfig
+from controller.standby_config import StandbyConfig
 from plant_models.config import REQUIRED_MANIPULATED, StrictModel
 
 __all__ = ["DebounceConfig", "SupervisionConfig"]
@@ -53,9 +55,11 @@ class SupervisionConfig(StrictModel):
     service: ServiceConfig = ServiceConfig()
     measurement: MeasurementConfig = MeasurementConfig()
     ladder: LadderConfig = LadderConfig()
-    alarms: AlarmConfig = AlarmConfig()
     advice: AdviceConfig = AdviceConfig()
     readiness: ReadinessConfig = ReadinessConfig()
+    alarms: AlarmConfig = AlarmConfig()
+    products: ProductsConfig = ProductsConfig()
+    standby: StandbyConfig = StandbyConfig()
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -96,6 +96,8 @@ class Plant:
         Where state and tally are saved; ``None`` saves nothing.
     minutes
         Replaces the scenario's length of the shift.
+    recipe_id
+        What RECIPE_ID shows: that of the product set loaded; by default the product's.
 
     Attributes
     ----------
@@ -118,9 +120,10 @@ class Plant:
         start_time: float,
         run_dir: Path | None = None,
         minutes: float | None = None,
+        recipe_id: str | None = None,
     ) -> None:
         self.table: SignalTable = signal_table(resolved.line)
-        self.parameters = plc_parameters(resolved, self.table)
+        self.parameters = plc_parameters(resolved, self.table, recipe_id)
         events = scenario.schedule(minutes)
         self.truth = Truth(resolved, scenario.truth, seed, events)
         self._instruments = Instruments(resolved, scenario.truth, seed, events)
@@ -202,7 +205,9 @@ class Plant:
     def values(self) -> Mapping[str, Value]:
         """Every tag of the table, in its plant unit, with status and source time."""
         t = self.tally
-        counts = Counters(made=t.made, rejected=t.rejected, diverted=t.diverted, released=t.released)
+        counts = Counters(
+            made=t.made, rejected=t.rejected, diverted=t.diverted, released=t.released
+        )
         image = process_image(
             self.table,
             self.parameters,
@@ -362,6 +367,7 @@ class Plant:
         *,
         run_dir: Path,
         minutes: float | None = None,
+        recipe_id: str | None = None,
     ) -> Self:
         """Go on from the state saved in ``run_dir``, in LOCAL, diverting until good again.
 
@@ -378,6 +384,7 @@ class Plant:
             start_time=saved["start_time"],
             run_dir=run_dir,
             minutes=minutes,
+            recipe_id=recipe_id,
         )
         plant.events.clear()
         plant.truth.restore(saved["truth"])

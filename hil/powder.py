@@ -55,6 +55,7 @@ class Powder:
         self._frame = frame_parameters(line)
         self._starve = config.press.starve_frame_percent / 100.0
         self._components = len(line.components)
+        self._volume = self._components  # column of the specific volume
         self._lots = lots
         self._fill(line, config.initial, config.blender.cells)
 
@@ -70,9 +71,10 @@ class Powder:
         self._frame_row: Array = row
 
     @property
-    def _volume(self) -> int:
-        """Column of the specific volume."""
-        return self._components
+    def foreign(self) -> float:
+        """Share of the powder in the feed frame that is of the product made before [-]."""
+        marked = self._volume > self._components
+        return float(self._frame_row[self._components]) if marked else 0.0
 
     @property
     def frame_row(self) -> Array:
@@ -90,13 +92,19 @@ class Powder:
         """One plant second: screws deliver ``fed``, the press has taken ``taken`` [kg]."""
         amounts = np.array([f.fed for f in fed])
         flow = float(amounts.sum())
-        inlet = (amounts @ self._lots.rows(second)) / flow if flow > 0.0 else self._cells[0]
+        inlet = (amounts @ self._rows(second)) / flow if flow > 0.0 else self._cells[0]
         free = self._free()
         blended, mixed, overflow = self._blend(flow, inlet, drives.blender_speed, free)
         if blended > 0.0:
             self._chute.push(blended, mixed)
         self._feed_frame(taken, drives.paddle_speed)
         return self._out(drives, blended, overflow)
+
+    def _rows(self, second: int) -> Array:
+        """Attributes of what leaves each screw; of this product, where another one is marked."""
+        rows = self._lots.rows(second)
+        n = self._components
+        return rows if self._volume == n else np.insert(rows, n, 0.0, axis=1)
 
     def _free(self) -> float:
         """Volume left in the chute [m3]."""
@@ -150,7 +158,7 @@ class Powder:
         self._frame_row = self._frame_row + frame_rate(now, self._frame_row, inlet, inflow, source)
 
     def _out(self, drives: Drives, blended: float, overflow: bool) -> PowderOut:
-        row, n = self._frame_row, self._components
+        row, n, first = self._frame_row, self._components, self._volume
         mean = self._chute.mean()
         filled = (
             0.0
@@ -165,7 +173,7 @@ class Powder:
             chute_level=filled,
             frame_mass=self._frame_mass,
             fractions=tuple(float(x) for x in row[:n]),
-            **{name: float(row[n + i]) for i, name in enumerate(PROPERTIES)},
+            **{name: float(row[first + i]) for i, name in enumerate(PROPERTIES)},
             overflow=overflow,
             starved=self.availability < 1.0,
         )
@@ -177,6 +185,42 @@ class Powder:
         for mass, row in self._chute.parcels():
             total = total + mass * row
         return np.asarray(total[:n])
+
+    def inherit(self, state: dict[str, Any], blender: float, chute: float, frame: float) -> None:
+        """Take over shares [-] of what another product left, from its `state`, and mark them.
+
+        A column behind the components then carries the share of the other product; feeders and
+        blender cells must be as many as they were.
+        """
+        n, width = self._components, self._components + len(PROPERTIES)
+        before = np.array(state["cells"])
+        if before.shape[0] != self._cells.shape[0] or not width <= before.shape[1] <= width + 1:
+            raise ValueError("the line before had other feeders or another blender")
+
+        def marked(rows: Array) -> Array:
+            plain = np.delete(rows, n, -1) if rows.shape[-1] > width else rows
+            return np.insert(plain, n, 1.0, -1)
+
+        self._volume = n + 1
+        self._hold_up, self._cells = _mixed(
+            blender * state["hold_up"],
+            marked(before),
+            self._hold_up,
+            np.insert(self._cells, n, 0.0, -1),
+        )
+        self._frame_mass, self._frame_row = _mixed(
+            frame * state["frame_mass"],
+            marked(np.array(state["frame_row"])),
+            self._frame_mass,
+            np.insert(self._frame_row, n, 0.0, -1),
+        )
+        own = [(mass, np.insert(row, n, 0.0, -1)) for mass, row in self._chute.parcels()]
+        self._chute = PlugFlow([])
+        for mass, row in state["chute"]:
+            if chute * mass > 0.0:
+                self._chute.push(chute * mass, marked(np.array(row)))
+        for mass, row in own:
+            self._chute.push(mass, row)
 
     def state(self) -> dict[str, Any]:
         """JSON-able state."""
@@ -197,3 +241,10 @@ class Powder:
         self._chute.mass = state["chute_mass"]  # the running sum, not the sum of the parcels
         self._frame_mass = state["frame_mass"]
         self._frame_row = np.array(state["frame_row"])
+        self._volume = self._cells.shape[1] - len(PROPERTIES)
+
+
+def _mixed(first: float, a: Array, second: float, b: Array) -> tuple[float, Array]:
+    """Mass [kg] and mean attributes of two amounts; of the second where there is nothing."""
+    total = first + second
+    return total, b if total <= 0.0 else (first * a + second * b) / total

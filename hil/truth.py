@@ -60,6 +60,8 @@ class Truth:
     ----------
     mismatch : Mismatch
         How this plant differs from the configured line.
+    foreign : float
+        Share of the product made before in the tablets of the last second [-].
     """
 
     def __init__(
@@ -75,13 +77,21 @@ class Truth:
         self._feeding = Feeding(line, config.feeding, self.mismatch, noise, lots)
         self._powder = Powder(line, config, self.mismatch, lots)
         self._press = Press(line, config.press, self.mismatch, noise)
+        self.foreign = 0.0
 
     def step(self, drives: Drives, second: int) -> TruthOut:
         """Advance from plant second ``second`` to the next one."""
+        self.foreign = self._powder.foreign
         made = self._press.step(drives, second, self._powder.frame_row, self._powder.availability)
         fed = self._feeding.step(drives, second)
         powder = self._powder.step(fed, made.taken, drives, second)
         return TruthOut(second=second, drives=drives, feeders=fed, powder=powder, press=made)
+
+    def inherit(
+        self, before: dict[str, Any], *, blender: float, chute: float, frame: float
+    ) -> None:
+        """Begin with shares of what the line held in the saved state ``before``, marked as such."""
+        self._powder.inherit(before["powder"], blender, chute, frame)
 
     def inventory(self) -> NDArray[np.float64]:
         """Mass of each component between screws and dies [kg]."""

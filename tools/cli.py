@@ -12,6 +12,7 @@ from tools.commands.control import control
 from tools.commands.demo import demo
 from tools.commands.mode import mode
 from tools.commands.plant import plant
+from tools.commands.product import product
 from tools.commands.recording import recording
 from tools.commands.replay import replay_run
 from tools.commands.report import report
@@ -51,6 +52,7 @@ app.command()(benchmark)
 app.command()(plant)
 app.command()(control)
 app.command()(mode)
-app.add_typer(recording)
 app.command()(readiness)
 app.add_typer(advice)
+app.add_typer(recording)
+app.add_typer(product)

@@ -14,7 +14,7 @@ Path_ = tuple[str | int, ...]
 class Finding:
     """A contradiction, placed in the file that had better change."""
 
-    owner: Literal["line", "product", "blend", "scenario", "controller", "tagmap"]
+    owner: Literal["line", "product", "blend", "scenario", "controller", "tagmap", "product_set"]
     path: Path_
     wrong: str
     right: str

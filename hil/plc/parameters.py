@@ -59,7 +59,8 @@ class PlcParameters:
     """Everything the PLC is parametrised with, in SI.
 
     ``shares`` are the recipe's mass fractions per feeder; ``api``, ``filler`` and ``lubricant``
-    are positions in the list of feeders (``lubricant`` is -1 if there is none).
+    are positions in the list of feeders (``lubricant`` is -1 if there is none). ``weight_limits``
+    [kg] and ``assay_limits`` (share of label) are what released tablets must keep.
     """
 
     config: PlcConfig
@@ -74,6 +75,8 @@ class PlcParameters:
     press: PressParameters
     compaction: Compaction
     weight: float
+    weight_limits: tuple[float, float]
+    assay_limits: tuple[float, float]
     feed_lag: float
     force_cap: float
     starve: float
@@ -89,8 +92,18 @@ class PlcParameters:
         return self.limits[tag].rate * self.config.control_period_s
 
 
-def plc_parameters(r: ResolvedLine, table: SignalTable) -> PlcParameters:
-    """Collect the PLC's parameters of a line."""
+def plc_parameters(
+    r: ResolvedLine, table: SignalTable, recipe_id: str | None = None
+) -> PlcParameters:
+    """Collect the PLC's parameters of a line.
+
+    Parameters
+    ----------
+    r, table
+        The line and its signal list.
+    recipe_id
+        What RECIPE_ID shows where a product set is loaded; by default the product's own.
+    """
     limits = {}
     for spec in table.manipulated:
         lo, nominal = to_si(spec.lo, spec.unit), to_si(spec.nominal, spec.unit)
@@ -132,6 +145,11 @@ def plc_parameters(r: ResolvedLine, table: SignalTable) -> PlcParameters:
         press=press_parameters(r),
         compaction=compaction(r.blend),
         weight=product.weight_mg * 1e-6,
+        weight_limits=(product.weight_limits_mg.lo * 1e-6, product.weight_limits_mg.hi * 1e-6),
+        assay_limits=(
+            product.assay_limits_percent.lo / 100.0,
+            product.assay_limits_percent.hi / 100.0,
+        ),
         feed_lag=1.0 / blender_parameters(r).rate_0,
         force_cap=product.main_force_cap_kn * 1e3,
         starve=chute.starve_level_percent / 100.0,
@@ -139,6 +157,6 @@ def plc_parameters(r: ResolvedLine, table: SignalTable) -> PlcParameters:
         level_lo=product.level_zone_percent.lo / 100.0,
         level_hi=product.level_zone_percent.hi / 100.0,
         feeders_lead=r.line.regulatory.line_rate_master == "feeders",
-        recipe_id=product.recipe_id,
+        recipe_id=product.recipe_id if recipe_id is None else recipe_id,
         model_version=table.model_version(),
     )

@@ -19,6 +19,7 @@ from hil.plc.loops import (
 )
 from hil.plc.modes import Source, level_follower, owner, shed, watchdog_cause
 from hil.plc.parameters import PlcParameters
+from hil.plc.proof import prove
 from hil.plc.ramps import aim, ramp
 from hil.plc.refill import refill_step, volumetric
 from hil.plc.rejection import check_gate, diverter_step
@@ -47,6 +48,7 @@ def scan(
         force=force_history(p, state.force, readings.main_force, on.press),
         level=level_filter(p, state.level, readings.level, fed if on.blender else None),
         rejection=check_gate(state.rejection, outlet),
+        proof=prove(p, state.proof, readings, state.heartbeat),
     )
     state = sequence_step(p, state, readings)
     cause = watchdog_cause(p, state)
@@ -109,7 +111,7 @@ def _divert(p: PlcParameters, state: PlcState, outlet: OutletFeedback) -> PlcSta
         p,
         state.diverter,
         outlet,
-        collectable=running and not state.lease.divert,
+        collectable=running and not state.lease.divert and state.proof.proven,
         good=settled(p, state),
         bad=bad,
     )

@@ -25,6 +25,7 @@ __all__ = [
     "OutletFeedback",
     "Phase",
     "PlcState",
+    "ProofState",
     "RejectionState",
     "SequenceState",
     "from_document",
@@ -185,6 +186,26 @@ class RejectionState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProofState:
+    """Proof that the material is the loaded product's, after another one was on the line.
+
+    ``pressed`` [kg] since the start must reach ``required``; ``washed_at`` is the plant second in
+    which it did. From then on ``potencies`` collects the newest NIR readings (share of label), the
+    last of which is of second ``potency_second``; ``sample_good`` marks an at-line sample taken
+    since with the right weight. ``made`` is the counter of tablets as last seen.
+    """
+
+    proven: bool = True
+    required: float = 0.0
+    pressed: float = 0.0
+    made: int = 0
+    washed_at: int | None = None
+    potencies: tuple[float, ...] = ()
+    potency_second: float = -1.0
+    sample_good: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlcState:
     """Everything the PLC remembers. ``mvs`` is keyed by MV tag."""
 
@@ -197,6 +218,7 @@ class PlcState:
     level: LevelState = LevelState()
     diverter: DiverterState = DiverterState()
     rejection: RejectionState = RejectionState()
+    proof: ProofState = ProofState()
 
 
 def initial_state(p: PlcParameters) -> PlcState:

@@ -1,0 +1,177 @@
+"""A product set with everything that it refers to, its hash, and what the plant must show for it.
+
+The hash is over what the files say together, not over the files: equipment, product, blend and
+components as they are used (the set's own settings applied), specifications, ranges, calibrations,
+tooling, and the tuning of the set's controllers. Paths and formatting do not count, everything
+else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from controller.config import ControllerConfig
+from controller.products.canonical import digest
+from controller.products_config import ProductSetConfig
+from plant_models.line import ResolvedLine
+
+__all__ = [
+    "ProductBinding",
+    "ProductSet",
+    "Range",
+    "binding",
+    "make_product_set",
+    "product_finding",
+    "product_line",
+    "tuning_of",
+]
+
+Range = tuple[float | None, float | None]
+
+# Of a controller: what is its own or the site's, not the product's.
+_NOT_TUNING = {"kind", "schema_", "name", "line", "link", "supervision", "product_set"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductSet:
+    """A product set, resolved.
+
+    ``line`` is the line as it is set up for the product; ``tuning`` the digest of each
+    controller's tuning by the controller's name; ``content`` what ``hash`` is made from. ``filed``
+    and ``normal`` are ranges by MV tag in the line's plant units.
+    """
+
+    config: ProductSetConfig
+    line: ResolvedLine
+    tuning: Mapping[str, str]
+    content: Mapping[str, Any] = field(repr=False)
+    hash: str
+
+    @property
+    def recipe_id(self) -> str:
+        """What the PLC shows as RECIPE_ID when it has loaded this set."""
+        return f"{self.line.product.recipe_id}@{self.hash}"
+
+    @property
+    def filed(self) -> dict[str, Range]:
+        """Registered ranges."""
+        return {tag: (zone.lo, zone.hi) for tag, zone in self.config.filed.items()}
+
+    @property
+    def normal(self) -> dict[str, Range]:
+        """Normal operating ranges."""
+        return {tag: (zone.lo, zone.hi) for tag, zone in self.config.normal.items()}
+
+    @property
+    def label(self) -> str:
+        """Name, version and hash, for people."""
+        return f"{self.config.name} version {self.config.version} ({self.hash})"
+
+    def same_product(self, other: ProductSet) -> bool:
+        """Whether the other set makes the same product: then only models or tuning differ."""
+        return self.line.product.recipe_id == other.line.product.recipe_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductBinding:
+    """The set that a run is bound to; ``recipe_id_wanted`` is what the PLC must show."""
+
+    hash: str
+    recipe_id_wanted: str
+    name: str
+    version: int
+    status: str
+
+
+def product_line(config: ProductSetConfig, line: ResolvedLine) -> ResolvedLine:
+    """The line set up for the product of ``config``; ``line`` already has product and blend."""
+    own = {mv.tag: mv for mv in config.manipulated}
+    if not own and config.press is None:
+        return line
+    update: dict[str, Any] = {
+        "manipulated": tuple(own.get(mv.tag, mv) for mv in line.line.manipulated)
+    }
+    if config.press is not None:
+        update["press"] = line.line.press.model_copy(update=config.press.model_dump())
+    return replace(line, line=line.line.model_copy(update=update))
+
+
+def tuning_of(controller: ControllerConfig) -> dict[str, Any]:
+    """What of a controller belongs to the product: neither its links nor the rules of the site."""
+    return controller.model_dump(mode="json", by_alias=True, exclude=_NOT_TUNING)
+
+
+def make_product_set(
+    config: ProductSetConfig, line: ResolvedLine, controllers: Iterable[ControllerConfig]
+) -> ProductSet:
+    """Resolve a set.
+
+    Parameters
+    ----------
+    config
+        What its file says.
+    line
+        The equipment with the set's product, blend and components, before the set's settings.
+    controllers
+        Those that the set names.
+    """
+    ready = product_line(config, line)
+    tuning = {c.name: digest(tuning_of(c)) for c in controllers}
+    content = {
+        "set": config.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude={"line", "product", "controllers", "manipulated", "press"},
+        ),
+        "line": ready.line.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude={"product": True, "feeders": {"__all__": {"material"}}},
+        ),
+        "product": ready.product.model_dump(mode="json", by_alias=True, exclude={"blend"}),
+        "blend": ready.blend.model_dump(mode="json", by_alias=True),
+        "components": [c.model_dump(mode="json", by_alias=True) for c in ready.components],
+        "tuning": tuning,
+    }
+    return ProductSet(
+        config=config, line=ready, tuning=tuning, content=content, hash=digest(content)
+    )
+
+
+def binding(product: ProductSet) -> ProductBinding:
+    """What a run must remember of its set."""
+    return ProductBinding(
+        hash=product.hash,
+        recipe_id_wanted=product.recipe_id,
+        name=product.config.name,
+        version=product.config.version,
+        status=product.config.status,
+    )
+
+
+def product_finding(
+    bound: ProductBinding, shown: str | None, conflicts: Mapping[str, str] | None = None
+) -> tuple[bool, str]:
+    """Whether the run may be closed with its set, and why (not).
+
+    Parameters
+    ----------
+    bound
+        The set of the run.
+    shown
+        RECIPE_ID of the plant, ``None`` if unreadable.
+    conflicts
+        MVs whose limits do not overlap, with the reason (`controller.products.limits`).
+    """
+    name = f"{bound.name} version {bound.version}"
+    if bound.status != "approved":
+        return False, f"{name} is {bound.status}, not approved"
+    if shown is None:
+        return False, "RECIPE_ID is unreadable"
+    if shown != bound.recipe_id_wanted:
+        return False, f"the plant has {shown}, {name} is {bound.recipe_id_wanted}"
+    if conflicts:
+        return False, "; ".join(conflicts.values())
+    return True, f"{name}, {shown}"
