@@ -80,13 +80,15 @@ class MeasurementConfig(StrictModel):
     the signal unsteady, and only then are its spikes left out. Twin: mean squares over
     ``twin_window`` readings above ``twin_mean_square`` are reported; a signal that the twin may
     overrule is left out from ``twin_far`` deviations on, ``twin_readings`` in a row. A reading that
-    is off by the ratio of two units, within ``unit_tolerance_percent``, has the wrong unit.
+    is off by the ratio of two units, within ``unit_tolerance_percent``, has the wrong unit. What
+    is not certain at once changes a signal's category when it has lasted ``confirmed_after_s``.
 
     Of the line: ``api_feeder`` and ``filler_feeder`` count from 1; ``powder_delay_s`` from the
     feeders to the feed frame, ``blender_lag_s`` of the total feed, ``chute_kg`` when full.
     """
 
     enabled: bool = True
+    confirmed_after_s: Annotated[float, Field(ge=0.0, le=300.0)] = 10.0
     checks: tuple[SignalCheckConfig, ...] = _CHECKS
     spike_window: Annotated[int, Field(ge=5, le=61)] = 11
     spike_deviations: Positive = 8.0
@@ -102,7 +104,7 @@ class MeasurementConfig(StrictModel):
     blender_lag_s: Positive = 70.0
     chute_kg: Positive = 0.6
     potency: RedundancyConfig = RedundancyConfig(
-        drift_percent=1.5, bias_percent=3.0, lost_percent=8.0
+        drift_percent=2.0, bias_percent=4.0, lost_percent=8.0, filter_s=240.0
     )
     forces: RedundancyConfig = RedundancyConfig(
         drift_percent=6.0, bias_percent=10.0, lost_percent=20.0, filter_s=15.0, follows_s=900.0

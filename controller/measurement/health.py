@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 
 from controller.data import Estimate, Measurement, Validated, Verdict
+from controller.measurement.context import excused
 from controller.measurement.expectation import expected_readings
 from controller.measurement.ne107 import (
     DEFECTS,
@@ -107,6 +108,8 @@ def assess(
     for tag, m in validated.measurements.items():
         defect = defect_of(m.reason) if m.reason else Defect.NONE
         text, share = m.reason, 1.0
+        if defect is not Defect.NONE and (why := excused(tag, validated, snapshot)):
+            defect, text = Defect.CONTEXT, why
         check = config.by_tag.get(tag)
         if check is not None:
             memories[tag], found = watch(
@@ -125,12 +128,12 @@ def assess(
                 defect, text, share = Defect.NOT_A_NUMBER, "not a number", 0.0
             elif share == 1.0 and tag in second:
                 defect, text, share = _worse(defect, text, second[tag])
-        signals[tag] = _health(state.signals.get(tag), defect, text, validated.time)
+        signals[tag] = _health(state.signals.get(tag), defect, text, validated.time, config)
         if share < 1.0 and m.weight > 0.0:
             changed[tag] = _lowered(m, share, text)
     for tag in second.keys() - signals.keys():
-        found = second[tag]
-        signals[tag] = _health(state.signals.get(tag), found.defect, found.text, validated.time)
+        old, other = state.signals.get(tag), second[tag]
+        signals[tag] = _health(old, other.defect, other.text, validated.time, config)
     if changed:
         validated = replace(validated, measurements={**validated.measurements, **changed})
     report = HealthReport(signals=signals, deviations=deviations(residuals, validated, expectation))
@@ -145,13 +148,17 @@ def _worse(defect: Defect, text: str, found: Finding) -> tuple[Defect, str, floa
     return defect, text, found.share
 
 
-def _health(old: SignalHealth | None, defect: Defect, text: str, time: float) -> SignalHealth:
-    if old is not None and old.defect is defect:
-        return old
+def _health(
+    old: SignalHealth | None, defect: Defect, text: str, time: float, config: MeasurementConfig
+) -> SignalHealth:
+    """Health of a signal; a defect that may pass shows in its category once it has lasted."""
     row = DEFECTS[defect]
-    return SignalHealth(
-        category=row.category, defect=defect, action=row.action, since=time, text=text
-    )
+    if old is not None and old.defect is defect:
+        if old.category is row.category or time - old.since < config.confirmed_after_s:
+            return old
+        return replace(old, category=row.category, text=text)
+    category = row.category if row.certain or config.confirmed_after_s == 0.0 else Ne107.GOOD
+    return SignalHealth(category=category, defect=defect, action=row.action, since=time, text=text)
 
 
 def _lowered(m: Measurement, share: float, text: str) -> Measurement:

@@ -88,10 +88,10 @@ def compare(
         return Comparison(residual, residual, residual, step) if learn else c
     clip = config.clip_percent / 100.0
     near = c.filtered + min(max(residual - c.filtered, -clip), clip)
-    filtered = c.filtered + (near - c.filtered) * min(step / config.filter_s, 1.0)
+    learnt = c.learnt + step
+    filtered = c.filtered + (near - c.filtered) * step / min(learnt, max(config.filter_s, step))
     if not learn:
         return Comparison(c.reference, filtered, residual, c.learnt)
-    learnt = c.learnt + step
     if learnt < config.learn_s:
         reference = c.reference + (near - c.reference) * step / learnt
     elif config.follows_s is not None:

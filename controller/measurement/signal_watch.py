@@ -76,7 +76,7 @@ def watch(
     check, config
         Settings.
     running
-        Whether the line runs: only then are frozen values and units judged.
+        Whether the line runs: only then is anything judged.
     expected
         Mean and standard deviation of what the twin expected; None if it knows nothing.
 
@@ -91,13 +91,14 @@ def watch(
     value = m.value
     same = old.same + 1 if value == old.value else 1
     seen = old._replace(value=value, time=m.source_time, same=same)
-    if running:
-        seen, wrong = _unit(seen, value, config, expected)
-        if wrong:
-            certain = seen.misread >= _UNIT_READINGS
-            return seen, Finding(Defect.UNIT if certain else Defect.SPIKE, wrong, 0.0)
-        if check.flat_readings is not None and same >= check.flat_readings:
-            return seen, Finding(Defect.FROZEN, f"frozen for {same} readings", 0.0)
+    if not running:
+        return seen._replace(recent=(), far=0), _FINE
+    seen, wrong = _unit(seen, value, config, expected)
+    if wrong:
+        certain = seen.misread >= _UNIT_READINGS
+        return seen, Finding(Defect.UNIT if certain else Defect.SPIKE, wrong, 0.0)
+    if check.flat_readings is not None and same >= check.flat_readings:
+        return seen, Finding(Defect.FROZEN, f"frozen for {same} readings", 0.0)
     spike = _is_spike(seen.recent, value, check, config)
     spikes = ((old.spikes << 1) | (spike or defect is Defect.SPIKE)) & _COUNTED
     recent = (*seen.recent, value)[-config.spike_window :]
