@@ -110,7 +110,9 @@ def run_cycle(
         time=snapshot.time,
         cycle=cycle,
     )
-    command, supervision = _command(decision, setup, state, snapshot, validated, step)
+    command, supervision = _command(
+        decision, setup, state, inputs, targets, snapshot, validated, step
+    )
     timer.lap("act")
 
     # 7 record
@@ -118,7 +120,7 @@ def run_cycle(
         cycle=cycle,
         time=snapshot.time,
         scan_id=snapshot.scan_id,
-        heartbeat=state.heartbeat if validated is None else validated.heartbeat,
+        heartbeat=_heartbeat(state, validated),
         epoch=state.epoch,
         sequence=state.sequence if command.frame is None else command.frame.sequence,
         supervision=supervision,
@@ -142,6 +144,7 @@ def run_cycle(
         target_answers=target_answers,
         transitions=transitions,
         permissives=tuple(supervision.permissives.values()),
+        authority=decision.authority,
     )
 
 
@@ -151,6 +154,12 @@ def _validate(
     if inputs.snapshot is None:
         return None, state.validation
     return setup.validator.validate(inputs.snapshot, state.validation)
+
+
+def _heartbeat(state: CycleState, validated: Validated | None) -> int | None:
+    """Newest heartbeat that could be read: the next one has to be newer."""
+    readable = validated is not None and validated.heartbeat >= 0
+    return validated.heartbeat if validated is not None and readable else state.heartbeat
 
 
 def _think(
@@ -210,6 +219,8 @@ def _command(
     decision: Decision,
     setup: CycleSetup,
     state: CycleState,
+    inputs: CycleInputs,
+    targets: Targets,
     snapshot: Snapshot,
     validated: Validated | None,
     step: Step | None,
@@ -217,13 +228,18 @@ def _command(
     """Let the plan through the gate, or say why nothing goes out."""
     if not decision.write or validated is None:
         return withhold(decision.why_not), decision.state
+    sent = None if state.last_command is None or inputs.write_trouble else state.last_command.frame
     command = setup.gate.decide(
+        decision.authority,
         None if step is None else step.plan,
         validated,
         snapshot,
+        cycle=state.cycle + 1,
         epoch=state.epoch,
         sequence=state.sequence,
         share=ramp(decision.state.closed_cycles, setup.config.supervision.closing_ramp_cycles),
+        limits=targets.limits,
+        sent=sent,
     )
     if command.frame is None:
         return command, decision.state

@@ -9,10 +9,11 @@ from typing import Any
 from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.data import Command, CycleRecord, Mode, Plan, Targets
+from controller.supervision.authority import Authority
 from controller.supervision.findings import Counters, LinkStatus
 from controller.supervision.gate import Gate
 from controller.supervision.modes import Answer, ModeRequest, Transition
-from controller.supervision.permissives import Permissive
+from controller.supervision.permissives import Permissive, debounce_of
 from controller.supervision.supervisor import SupervisionState
 from controller.targets import TargetAnswer, TargetRequest
 from controller.validation import ValidationState, Validator
@@ -107,6 +108,7 @@ class CycleOutput:
     target_answers: tuple[TargetAnswer, ...]
     transitions: tuple[Transition, ...]
     permissives: tuple[Permissive, ...]
+    authority: Authority | None = None
 
 
 def make_setup(
@@ -146,6 +148,7 @@ def make_setup(
             owned=frozenset(brain.manipulated),
             period_s=config.period_s,
             plan_age_max_cycles=config.supervision.plan_age_max_cycles,
+            debounce=debounce_of(config.supervision),
         ),
         recipe_id=line.product.recipe_id,
         model_version=model_version,

@@ -307,7 +307,7 @@ class Runtime:
         if self._silent():
             return
         try:
-            codes = await self._gate.send(output.command, output.state.mode)
+            codes = await self._gate.send(output.command, output.authority)
             refused = [tag for tag, code in codes.items() if not is_good(code)]
             self._trouble = f"not written: {', '.join(refused)}" if refused else ""
             if output.request_control is not None:

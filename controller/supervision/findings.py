@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from controller.config import SupervisionConfig
-from controller.data import Command, Estimate, Plan, ReachedBy, Validated
+from controller.data import Command, Estimate, Mode, Plan, ReachedBy, Validated
+from controller.supervision.gate_checks import not_read_back
 from controller.supervision.permissives import Finding, Name, Shown
 from controller.supervision.roles import Action, refusal
 from controller.supervision.supervisor import SupervisionState
@@ -25,7 +25,6 @@ __all__ = [
     "findings",
 ]
 
-_SINGLE = 1e-6  # a PLC may keep set points in single precision
 _SOLVED = frozenset({ReachedBy.FAST, ReachedBy.REFERENCE, ReachedBy.BASELINE})
 
 
@@ -150,6 +149,11 @@ class Bound(Protocol):
         """What the PLC must show."""
         ...
 
+    @property
+    def objection(self) -> str:
+        """Why nobody may run with this set, or nothing."""
+        ...
+
 
 def findings(
     snapshot: Snapshot,
@@ -235,7 +239,8 @@ def findings(
         found.append(Finding(Name.PRODUCT, *_product(snapshot, product)))
     refused = _more_refused(snapshot, counters)
     trouble = write_trouble or (f"the PLC refused {refused} frame(s)" if refused else "")
-    trouble = trouble or _read_back(snapshot, last_command)
+    sent = None if last_command is None else last_command.frame
+    trouble = trouble or not_read_back(sent, snapshot) or _still(state, counters)
     found.append(Finding(Name.COMMANDS, not trouble, trouble or "no refusal", refused))
     if readiness is not None:
         found.append(Finding(Name.READINESS, readiness.ready, readiness.text))
@@ -334,6 +339,8 @@ def _product(snapshot: Snapshot, product: Bound) -> _Found:
     theirs, ours = snapshot.text(PLC.RECIPE_ID), product.recipe_id_wanted
     if theirs != ours:
         return False, f"{product.name} is {ours}, the PLC has {theirs}", theirs
+    if product.objection:
+        return False, product.objection, theirs
     return True, f"{product.name}, {ours}", theirs
 
 
@@ -345,15 +352,13 @@ def _more_refused(snapshot: Snapshot, counters: Counters) -> int:
     return max(0, int(now) - counters.rejected_count)
 
 
-def _read_back(snapshot: Snapshot, last_command: Command | None) -> str:
-    """A request that does not read back as it was written; unreadable ones say nothing."""
-    if last_command is None or last_command.frame is None:
+def _still(state: SupervisionState, counters: Counters) -> str:
+    """What was wrong before: without a frame since, nothing says that commands are accepted."""
+    before = state.permissives.get(Name.COMMANDS)
+    if before is None or before.good or counters.frame_sent:
         return ""
-    for tag, written in last_command.frame.requests.items():
-        read = snapshot.number(f"{tag}/REQ")
-        if read is not None and not math.isclose(read, written, rel_tol=_SINGLE, abs_tol=_SINGLE):
-            return f"{tag}: {written:.6g} was written, {read:.6g} reads back"
-    return ""
+    writing = state.mode is Mode.CLOSED_LOOP and state.suspended_since is None
+    return before.text if writing else ""
 
 
 def _operator(state: SupervisionState, config: SupervisionConfig) -> _Found:
