@@ -23,7 +23,6 @@ __all__ = [
     "Range",
     "binding",
     "make_product_set",
-    "product_finding",
     "product_line",
     "tuning_of",
 ]
@@ -76,13 +75,17 @@ class ProductSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductBinding:
-    """The set that a run is bound to; ``recipe_id_wanted`` is what the PLC must show."""
+    """The set that a run is bound to.
+
+    ``recipe_id_wanted`` is what the PLC must show; ``objection`` says why CLOSED_LOOP is refused
+    with this set whatever the PLC shows, empty if it is not.
+    """
 
     hash: str
     recipe_id_wanted: str
     name: str
     version: int
-    status: str
+    objection: str = ""
 
 
 def product_line(config: ProductSetConfig, line: ResolvedLine) -> ResolvedLine:
@@ -140,38 +143,24 @@ def make_product_set(
     )
 
 
-def binding(product: ProductSet) -> ProductBinding:
-    """What a run must remember of its set."""
-    return ProductBinding(
-        hash=product.hash,
-        recipe_id_wanted=product.recipe_id,
-        name=product.config.name,
-        version=product.config.version,
-        status=product.config.status,
-    )
-
-
-def product_finding(
-    bound: ProductBinding, shown: str | None, conflicts: Mapping[str, str] | None = None
-) -> tuple[bool, str]:
-    """Whether the run may be closed with its set, and why (not).
+def binding(product: ProductSet, conflicts: Mapping[str, str] | None = None) -> ProductBinding:
+    """What a run must remember of its set.
 
     Parameters
     ----------
-    bound
-        The set of the run.
-    shown
-        RECIPE_ID of the plant, ``None`` if unreadable.
+    product
+        The set.
     conflicts
-        MVs whose limits do not overlap, with the reason (`controller.products.limits`).
+        MVs whose limits do not overlap now, with the reason (`controller.products.limits`).
     """
-    name = f"{bound.name} version {bound.version}"
-    if bound.status != "approved":
-        return False, f"{name} is {bound.status}, not approved"
-    if shown is None:
-        return False, "RECIPE_ID is unreadable"
-    if shown != bound.recipe_id_wanted:
-        return False, f"the plant has {shown}, {name} is {bound.recipe_id_wanted}"
-    if conflicts:
-        return False, "; ".join(conflicts.values())
-    return True, f"{name}, {shown}"
+    config = product.config
+    objection = "; ".join((conflicts or {}).values())
+    if config.status != "approved":
+        objection = f"{config.name} version {config.version} is {config.status}, not approved"
+    return ProductBinding(
+        hash=product.hash,
+        recipe_id_wanted=product.recipe_id,
+        name=config.name,
+        version=config.version,
+        objection=objection,
+    )
