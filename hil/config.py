@@ -12,7 +12,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from plant_models.config import Fraction, NonNegative, Number, Percent, Positive, StrictModel
+from plant_models.config import (
+    REQUIRED_MANIPULATED,
+    Fraction,
+    NonNegative,
+    Number,
+    Percent,
+    Positive,
+    StrictModel,
+)
 
 __all__ = [
     "BlenderTruth",
@@ -24,6 +32,8 @@ __all__ = [
     "InstrumentTruth",
     "KillPlant",
     "LabMissing",
+    "LineStop",
+    "LocalTakeover",
     "LotChange",
     "MismatchConfig",
     "NirDrift",
@@ -248,13 +258,43 @@ class InstrumentFails(_Event):
     ramp_s: Positive = 600.0
 
 
-EventConfig = Annotated[
-    CloseLoop | LotChange | NirDrift | ThroughputChange | LabMissing | KillPlant | InstrumentFails,
-    Field(discriminator="event"),
-]
+class LineStop(_Event):
+    """The operator holds the line, and restarts it after a share ``over`` of the shift."""
+
+    event: Literal["line_stop"]
+    over: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class LocalTakeover(_Event):
+    """The operator keeps a set point, changed by a percentage, for a share of the shift."""
+
+    event: Literal["local"]
+    mv: str
+    over: Annotated[float, Field(gt=0.0, le=1.0)]
+    change_percent: Annotated[float, Field(gt=-50.0, lt=100.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.mv not in REQUIRED_MANIPULATED:
+            raise ValueError(
+                f"mv: {self.mv} is no manipulated variable; there are "
+                f"{', '.join(sorted(REQUIRED_MANIPULATED))}"
+            )
+        return self
+
+
 Event = (
-    CloseLoop | LotChange | NirDrift | ThroughputChange | LabMissing | KillPlant | InstrumentFails
+    CloseLoop
+    | LotChange
+    | NirDrift
+    | ThroughputChange
+    | LabMissing
+    | KillPlant
+    | InstrumentFails
+    | LineStop
+    | LocalTakeover
 )
+EventConfig = Annotated[Event, Field(discriminator="event")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +340,7 @@ class ScenarioConfig(StrictModel):
 
 def _duration(event: Event, length: float) -> int:
     """Seconds that an event of a shift of ``length`` [s] lasts; 0: none, or for good."""
-    if not isinstance(event, (NirDrift, InstrumentFails)) or event.over is None:
+    lasting = (NirDrift, InstrumentFails, LineStop, LocalTakeover)
+    if not isinstance(event, lasting) or event.over is None:
         return 0
     return max(1, round(event.over * length))

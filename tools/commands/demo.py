@@ -17,6 +17,7 @@ from tools.config_errors import ConfigError
 from tools.demo.orchestrate import (
     CONTROLLERS,
     SELECTABLE,
+    SHIFTS,
     DemoOrder,
     default_parallel,
     prepare,
@@ -57,6 +58,14 @@ def demo(
         Path | None, typer.Option(help="Folder of the run; by default runs/<UTC>-demo.")
     ] = None,
     configs: Annotated[Path, typer.Option(help="Folder of the configurations.")] = CONFIGS,
+    shift: Annotated[
+        str,
+        typer.Option(
+            help="default: disturbances; supervision: a stop, a set point in local, a lost NIR, "
+            "for nmpc unless told otherwise.",
+            metavar="NAME",
+        ),
+    ] = "default",
     recording: Annotated[
         Path | None,
         typer.Option(help="A recorded press (.csv, .csv.gz) instead of a shift.", metavar="FILE"),
@@ -75,7 +84,7 @@ def demo(
     try:
         refuse_idle(context, recording)
         if recording is None:
-            names = _controllers(controller)
+            names = _controllers(controller, shift)
             folder = _folder(run)
             order = DemoOrder(
                 controllers=names,
@@ -85,6 +94,7 @@ def demo(
                 configs=configs,
                 headless=quiet,
                 parallel=default_parallel(),
+                shift=shift,
             )
             work = _ready_shift(order, console)
         else:
@@ -123,9 +133,13 @@ def _ready_shift(order: DemoOrder, console: Console) -> Callable[[], bool]:
     return lambda: run_demo(prepared, console)
 
 
-def _controllers(text: str) -> tuple[str, ...]:
+def _controllers(text: str, shift: str) -> tuple[str, ...]:
+    if shift not in SHIFTS:
+        raise ValueError(f"{shift!r} is no shift; one of {', '.join(SHIFTS)}")
+    if shift == "supervision" and text == "plc":
+        raise ValueError("the PLC alone is never in closed loop: choose nmpc, lmpc or pid")
     if text == "all":
-        return CONTROLLERS
+        return CONTROLLERS if shift == "default" else CONTROLLERS[:1]
     if text not in SELECTABLE:
         raise ValueError(f"{text!r} is no controller; one of {', '.join(SELECTABLE)}, all")
     return (text,)

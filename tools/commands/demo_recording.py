@@ -15,7 +15,7 @@ __all__ = ["MINUTES", "ready_recording", "refuse_idle"]
 MINUTES = 120.0
 _WIDTH = 140  # of tables that go to a file
 _ONLY_RECORDED = ("mapping", "law")
-_ONLY_SIMULATED = ("controller", "seed")
+_ONLY_SIMULATED = ("controller", "seed", "shift")
 
 
 def refuse_idle(context: typer.Context, recording: Path | None) -> None:

@@ -153,6 +153,32 @@ class Operator:
         if answer != "done":
             raise RuntimeError(f"the plant refused to set {spec.tag}: {answer}")
 
+    async def command_line(self, command: str, reason: str) -> None:
+        """Hold the line, restart it, and so on."""
+        self._done(f"line: {command}", await self._plant.line_command(command, reason))
+
+    async def take(self, spec: MvSpec, change_percent: float, reason: str) -> None:
+        """Keep a set point at the plant, changed by a percentage of what it is."""
+        self._done(f"{spec.tag} in local", await self._plant.set_local(spec.tag, True, reason))
+        if change_percent:
+            (now,) = await self._plant.read([f"{spec.tag}/ACT"])
+            wanted = float(now) * (1.0 + change_percent / 100.0)
+            await self.set_at_plant(spec, to_si(wanted, spec.unit), reason)
+
+    async def give(self, spec: MvSpec, reason: str) -> None:
+        """Give a set point back to the controller."""
+        answer = await self._plant.set_local(spec.tag, False, reason)
+        self._done(f"{spec.tag} given back", answer)
+
+    def note(self, text: str) -> None:
+        """Something that can be seen at the plant."""
+        self._status.note(text)
+
+    def _done(self, what: str, answer: str) -> None:
+        self._status.note(f"{what}: {answer}")
+        if answer != "done":
+            raise RuntimeError(f"the plant refused {what}: {answer}")
+
 
 def _mean(values: list[float] | None) -> float | None:
     return sum(values) / len(values) if values else None

@@ -19,7 +19,9 @@ from rich.console import Console
 from controller.records.historian import HistoryError
 from hil.config import ScenarioConfig
 from plant_models.line import ResolvedLine
+from plant_models.signal_list import signal_table
 from tools.configuration import load_controller, load_line, load_scenario
+from tools.demo.deeds import deeds_of
 from tools.demo.progress import show_progress
 from tools.demo.script import Script, shift_script
 from tools.demo.shift_run import RunOrder, ShiftRun
@@ -27,6 +29,7 @@ from tools.demo.status import Phase, Status
 from tools.people import PersonRefused
 from tools.pki import Party, ensure_pki, twinline_home
 from tools.processes import private_home
+from tools.report.account import Account, account_tables, read_account
 from tools.report.data import RunData, read_run
 from tools.report.page import Facts, write_report
 from tools.report.results import demo_document, goal_table, goals, result_table, score_run
@@ -37,6 +40,7 @@ from tools.security import SecurityConfig, ensure_secrets
 __all__ = [
     "CONTROLLERS",
     "SELECTABLE",
+    "SHIFTS",
     "DemoOrder",
     "Prepared",
     "default_parallel",
@@ -46,12 +50,16 @@ __all__ = [
 
 CONTROLLERS = ("nmpc", "pid", "plc")  # what `all` runs
 SELECTABLE = (*CONTROLLERS, "lmpc")
+SHIFTS = {"default": "shift", "supervision": "supervision"}  # name -> scenario
 _FAILURES = (RuntimeError, PersonRefused, HistoryError, OSError, ua.UaError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOrder:
-    """What to run: controllers, length [min], seed, folder, where the configurations are."""
+    """What to run: controllers, length [min], seed, folder, where the configurations are.
+
+    ``shift`` is one of `SHIFTS`.
+    """
 
     controllers: tuple[str, ...]
     minutes: float
@@ -60,6 +68,7 @@ class DemoOrder:
     configs: Path
     headless: bool
     parallel: int
+    shift: str = "default"
 
     @property
     def line_file(self) -> Path:
@@ -69,7 +78,7 @@ class DemoOrder:
     @property
     def scenario_file(self) -> Path:
         """The script of the shift."""
-        return self.configs / "scenarios" / "shift.yaml"
+        return self.configs / "scenarios" / f"{SHIFTS[self.shift]}.yaml"
 
     def controller_file(self, name: str) -> Path:
         """Configuration of a controller."""
@@ -115,6 +124,7 @@ def run_demo(prepared: Prepared, console: Console) -> bool:
                 shutil.rmtree(run.order.run.secrets, ignore_errors=True)
     data: dict[str, RunData] = {}
     scores: dict[str, dict[str, Any]] = {}
+    accounts: dict[str, Account] = {}
     failed: dict[str, str] = {}
     for run in runs:
         name, status = run.order.controller, run.status
@@ -133,6 +143,9 @@ def run_demo(prepared: Prepared, console: Console) -> bool:
             status.wall_s,
         )
         scores[name]["closed_at_s"] = run.closed_at
+        if order.shift != "default":
+            accounts[name] = read_account(data[name], prepared.line, script.period)
+            scores[name]["supervision"] = accounts[name].document()
     wall_s = time.monotonic() - began
     document = demo_document(order.controllers[0], scores, failed) | {
         "minutes": order.minutes,
@@ -149,6 +162,10 @@ def run_demo(prepared: Prepared, console: Console) -> bool:
         console.print(result_table(scores))
         if any(True for _ in goals(scores)):
             console.print(goal_table(scores))
+        for name, account in accounts.items():
+            console.print(f"\n[bold]{name}[/]")
+            for table in account_tables(account, scores[name]["tablets"]):
+                console.print(table)
         console.print(f"report: {report}", soft_wrap=True)
     return not failed
 
@@ -169,6 +186,12 @@ def _run_order(prepared: Prepared, name: str, party: Party) -> RunOrder:
         minutes=order.minutes,
         run=folder,
         party=party,
+        deeds=deeds_of(
+            prepared.scenario,
+            signal_table(prepared.line.line),
+            order.minutes,
+            prepared.script.period,
+        ),
     )
 
 

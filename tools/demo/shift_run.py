@@ -19,6 +19,7 @@ from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
 from plant_models.signals import MV
 from plant_models.units import to_si
+from tools.demo.deeds import Deed, carry_out
 from tools.demo.operator import Operator, press_settings
 from tools.demo.script import Script
 from tools.demo.status import Phase, Status
@@ -41,7 +42,7 @@ class NotClosed(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrder:
-    """What to run: controller by name, configurations, seed, length [min], folder."""
+    """What to run: controller by name, configurations, seed, length [min], folder, deeds."""
 
     controller: str
     line_file: Path
@@ -53,6 +54,7 @@ class RunOrder:
     minutes: float
     run: RunDir
     party: Party
+    deeds: tuple[Deed, ...] = ()
 
 
 @dataclass
@@ -144,6 +146,8 @@ class ShiftRun:
             await self._close(operator, desk, "start of the shift", script.period)
         if script.throughput is not None:
             await self._order_throughput(operator, desk, script.throughput)
+        for deed in self.order.deeds:
+            await carry_out(deed, operator)
 
     async def _order_throughput(
         self, operator: Operator, desk: ControllerDesk, second: int

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from controller.data import CV
 from hil.config import (
+    InstrumentFails,
     KillPlant,
     LabMissing,
+    LineStop,
+    LocalTakeover,
     LotChange,
     NirDrift,
     ScenarioConfig,
@@ -101,6 +104,9 @@ class Figures:
                 ThroughputChange: "throughput ordered",
                 LabMissing: "lab sample missing",
                 KillPlant: "plant killed",
+                LineStop: "line held",
+                LocalTakeover: "set point in local",
+                InstrumentFails: "instrument lost",
             }.get(type(s.event))
             if text is not None:
                 found.append(Mark(x=s.second / 60.0, text=text, number=len(found) + 1))

@@ -11,13 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from controller.records.hashes import software_hash
-from hil.config import ScenarioConfig
+from hil.config import (
+    InstrumentFails,
+    KillPlant,
+    LabMissing,
+    LineStop,
+    LocalTakeover,
+    LotChange,
+    NirDrift,
+    ScenarioConfig,
+    ThroughputChange,
+)
 from plant_models.line import ResolvedLine
 from tools.report.charts import Chart
 from tools.report.data import RunData
 from tools.report.figures import Figures
 from tools.report.plots import charts_figure, html, library, strips_figure
 from tools.report.results import Row, glance, goals, rows, shown, value_at
+from tools.report.supervision_page import supervision_section
 from tools.report.theme import STYLE
 
 __all__ = ["Facts", "report_page", "write_report"]
@@ -100,6 +111,7 @@ def report_page(
         f"<h2>States<small>line, diverter and refills of the {escape(first.controller)} run"
         "</small></h2>",
         f'<div class="panel plot"><div class="wide">{_states(figures)}</div>{_state_key()}</div>',
+        supervision_section(scores),
         "<h2>Events and alarms</h2>",
         f'<div class="panel">{_events(runs)}</div>',
         "<h2>All figures</h2>",
@@ -115,6 +127,22 @@ def report_page(
     )
 
 
+def _happenings(scenario: ScenarioConfig) -> str:
+    """What the scenario does to the line, in words."""
+    words = {
+        LotChange: "a new filler lot",
+        NirDrift: "a drifting NIR probe",
+        ThroughputChange: "a new throughput",
+        LabMissing: "a missing lab sample",
+        KillPlant: "a killed plant process",
+        LineStop: "a line that is held",
+        LocalTakeover: "a set point in local",
+        InstrumentFails: "a lost instrument",
+    }
+    found = [words[type(s.event)] for s in scenario.schedule() if type(s.event) in words]
+    return " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]])) or "no events"
+
+
 def _header(
     line: ResolvedLine, scenario: ScenarioConfig, facts: Facts, runs: Sequence[RunData]
 ) -> str:
@@ -122,10 +150,9 @@ def _header(
     product = line.product
     what = (
         f"{product.name}, {product.weight_mg:g} mg, at {product.throughput_kg_h:g} kg/h: "
-        f"{scenario.start_up_minutes:g} min start-up, then {facts.minutes:g} min with a new "
-        "filler lot, a drifting NIR probe, a new throughput, a missing lab sample and a killed "
-        "plant process. Plant and controller ran as two processes over a secured OPC UA link, "
-        "in lock-step."
+        f"{scenario.start_up_minutes:g} min start-up, then {facts.minutes:g} min with "
+        f"{_happenings(scenario)}. Plant and controller ran as two processes over a secured "
+        "OPC UA link, in lock-step."
     )
     hashes = runs[0].facts["hashes"]
     items = [
