@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from controller.config import SupervisionConfig
 from controller.data import CV, Targets
-from controller.supervision.supervisor import objection
+from controller.supervision.roles import Action, refusal, share_of
 from plant_models.line import KG_H, ResolvedLine, nominal_flow
 from plant_models.signals import MV
 
@@ -55,12 +55,13 @@ def handle_target_requests(
     """Targets after the operators' requests, and an answer to each.
 
     A target must lie within the product's specification, that of the throughput within the range
-    of the total feed.
+    of the total feed; of both a role may have only a share around the product's own target.
     """
     points = dict(targets.set_points)
     answers = []
     for r in requests:
-        problem = objection(r.user, r.role, r.reason, config) or _misfit(r, points, line)
+        problem = refusal(Action.SET_TARGET, r.user, r.role, r.reason, config)
+        problem = problem or _misfit(r, points, line, share_of(r.role, config))
         if not problem:
             points[r.variable] = r.value
         answers.append(
@@ -75,10 +76,13 @@ def handle_target_requests(
     return replace(targets, set_points=points), tuple(answers)
 
 
-def _misfit(r: TargetRequest, points: dict[str, float], line: ResolvedLine) -> str:
+def _misfit(r: TargetRequest, points: dict[str, float], line: ResolvedLine, share: float) -> str:
     if r.variable not in points:
         return f"{r.variable} has no target; there are {', '.join(sorted(points))}"
     lo, hi = _limits(line).get(r.variable, (-math.inf, math.inf))
+    if share < 1.0:
+        middle = product_targets(line).set_points[r.variable]
+        lo, hi = middle - share * (middle - lo), middle + share * (hi - middle)
     if not lo <= r.value <= hi:
         return f"{r.variable} must lie in {lo:.6g}..{hi:.6g} (SI), not {r.value:.6g}"
     return ""

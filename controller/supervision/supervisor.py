@@ -35,7 +35,7 @@ from controller.supervision.permissives import (
     first_lost,
     missing,
 )
-from controller.supervision.roles import Action, refusal
+from controller.supervision.roles import refusal
 from plant_models.signals import LineState
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "debounce_of",
     "decide",
     "handle_requests",
-    "objection",
     "state_of",
 ]
 
@@ -102,11 +101,6 @@ _PLAIN: Mapping[Mode, State] = {
     Mode.CLOSED_LOOP: State.CLOSED,
     Mode.SHED: State.SHED,
 }
-
-
-def objection(user: str, role: str, reason: str, config: SupervisionConfig) -> str:
-    """Why this person may not change the mode, or nothing."""
-    return refusal(Action.CHANGE_MODE, user, role, reason, config)
 
 
 def _change(state: SupervisionState, after: Mode, time: float, cause: str) -> SupervisionState:
