@@ -9,6 +9,7 @@ from typing import Any
 from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.data import Command, CycleRecord, Mode, Plan, Targets
+from controller.products.sets import ProductSet
 from controller.supervision.authority import Authority
 from controller.supervision.findings import Counters, LinkStatus
 from controller.supervision.gate import Gate
@@ -89,6 +90,7 @@ class CycleSetup:
     model_version: str
     targets: Targets
     hashes: Mapping[str, str]
+    product: ProductSet | None = None
 
     @property
     def has_estimator(self) -> bool:
@@ -118,6 +120,7 @@ def make_setup(
     brain: Brain,
     targets: Targets,
     software_hash: str = "",
+    product: ProductSet | None = None,
 ) -> CycleSetup:
     """Put together what a controller needs for its cycles.
 
@@ -135,6 +138,8 @@ def make_setup(
         Set points at the start.
     software_hash
         Hash of our own code, for the record.
+    product
+        Product set of the run; the plant must have loaded the same one.
     """
     model_version = table.model_version()
     return CycleSetup(
@@ -150,14 +155,16 @@ def make_setup(
             plan_age_max_cycles=config.supervision.plan_age_max_cycles,
             debounce=debounce_of(config.supervision),
         ),
-        recipe_id=line.product.recipe_id,
+        recipe_id=line.product.recipe_id if product is None else product.recipe_id,
         model_version=model_version,
         targets=targets,
         hashes={
             "software": software_hash,
             "models": f"{model_version}-{line.digest()}",
             "configuration": config.digest(),
+            **({} if product is None else {"product_set": product.hash}),
         },
+        product=product,
     )
 
 
