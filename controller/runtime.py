@@ -283,6 +283,7 @@ class Runtime:
                 alive=snapshot is not None,
                 note=self._lost,
                 disagreements=self._link.disagreements,
+                certificates=self._link.certificates,
             ),
             refusal=self._refusal,
             write_trouble=self._trouble,

@@ -24,6 +24,7 @@ class PlayedLink:
     stop: asyncio.Event
     up: bool = False
     disagreements: tuple[str, ...] = ()
+    certificates: Mapping[str, float] = field(default_factory=dict)
     writes: list[dict[str, Payload]] = field(default_factory=list)
 
     async def connect(self) -> None:
