@@ -94,9 +94,12 @@ class SourceClockConfig(StrictModel):
     """Clock of an instrument's own computer: its time minus ours, and what is no longer believed.
 
     After correction a sample may lie at most ``ahead_max_s`` in the future and ``age_max_s`` back.
+    A clock that is wrong beyond that, by no more than ``correct_max_s`` or that much beside an
+    hour, is corrected.
     """
 
     offset_s: Number = 0.0
+    correct_max_s: NonNegative = 300.0
     ahead_max_s: NonNegative = 5.0
     age_max_s: Positive = 600.0
 

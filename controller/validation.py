@@ -16,12 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from controller.config import TagRuleConfig, ValidationConfig
+from controller.config import SourceClockConfig, TagRuleConfig, ValidationConfig
 from controller.data import Measurement, Validated, Verdict
 from controller.lab import new_sample
+from controller.source_clock import ClockState, LabClock, track
 from plant_models.signal_checks import jump, late, not_newer, out_of_range, same_readings, stuck
 from plant_models.signals import (
     APC,
+    LAB,
     MV,
     PLC,
     DataType,
@@ -44,6 +46,7 @@ _STANDS_BELOW_PER_H = 1.0
 NEVER = -math.inf
 _RECENT = 5
 _BAD_BIT = 0x80000000
+_NO_CLOCK = LabClock()
 
 
 class TagHistory(NamedTuple):
@@ -51,7 +54,7 @@ class TagHistory(NamedTuple):
 
     ``used`` is the plant time of the last usable reading and ``good_time`` its source time,
     ``same`` counts identical readings, ``rejected`` consecutive implausible ones of which ``doubt``
-    was the last.
+    was the last. ``clock`` is what is known of a source's own clock.
     """
 
     raw: float = math.nan
@@ -62,6 +65,7 @@ class TagHistory(NamedTuple):
     rejected: int = 0
     doubt: float = math.nan
     recent: tuple[float, ...] = ()
+    clock: ClockState = ClockState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class ValidationState:
 
     tags: Mapping[str, TagHistory] = field(default_factory=dict)
     lab_id: int | None = None
+    lab_clock: LabClock = _NO_CLOCK
     actual: Mapping[str, float] = field(default_factory=dict)
     feeder_rates: tuple[float, ...] = ()
     lots: tuple[str, ...] = ()
@@ -84,7 +89,7 @@ class _Rule(NamedTuple):
     hi: float
     age_max: float
     ahead_max: float
-    offset: float
+    clock: SourceClockConfig | None
     uncertain_weight: float
     rate: float
     spike: float
@@ -123,7 +128,7 @@ def _resolve(signal: Signal, config: ValidationConfig) -> _Rule:
             else rule.age_max_s or config.age_max_s
         ),
         ahead_max=clock.ahead_max_s if clock is not None else config.ahead_max_s,
-        offset=clock.offset_s if clock is not None else 0.0,
+        clock=clock,
         uncertain_weight=rule.uncertain_weight,
         rate=rule.rate_per_s or math.inf,
         spike=rule.spike or math.inf,
@@ -218,7 +223,11 @@ class Validator:
             snapshot.text(f"{u}/Lot/PV") or (state.lots[i] if i < len(state.lots) else "")
             for i, u in enumerate(self._feeders)
         )
-        sample, lab_id = new_sample(snapshot, state.lab_id, self._table, self._config.lab_clock)
+        sample, lab_id, lab_clock = new_sample(
+            snapshot, state.lab_id, self._table, self._config.lab_clock, state.lab_clock
+        )
+        if lab_clock.text:
+            measurements[LAB.TAKEN] = _drop(math.nan, lab_clock.text, snapshot.time)
         validated = Validated(
             time=snapshot.time,
             scan_id=snapshot.scan_id,
@@ -238,7 +247,12 @@ class Validator:
             missing=tuple(missing),
         )
         return validated, ValidationState(
-            tags=tags, lab_id=lab_id, actual=actual, feeder_rates=rates, lots=lots
+            tags=tags,
+            lab_id=lab_id,
+            lab_clock=lab_clock,
+            actual=actual,
+            feeder_rates=rates,
+            lots=lots,
         )
 
     def _stands(self, snapshot: Snapshot) -> bool:
@@ -256,12 +270,17 @@ class Validator:
             old = _NEW  # the plant's clock was set back: what is remembered says nothing any more
         if context:  # what comes after it is not to be compared with what was before
             old = old._replace(raw=math.nan, recent=(), rejected=0)
-        if item is None or not isinstance(item.value, (int, float)):
+        if item is None or item.value is None:
             return _drop(math.nan, "no value", NEVER), old
-        value, source = float(item.value), item.source_time - rule.offset
+        if isinstance(item.value, (bool, str, tuple)):
+            return _drop(math.nan, f"wrong type: {type(item.value).__name__}", NEVER), old
+        value, source, said = float(item.value), item.source_time, ""
         si = value * rule.factor
         if item.status & _BAD_BIT or not math.isfinite(value):
             return _drop(si, "bad status" if math.isfinite(value) else "not a number", source), old
+        if rule.clock is not None:
+            clock, source, said = track(old.clock, rule.clock, source, now)
+            old = old._replace(clock=clock)
         if reason := late(now, source, rule.age_max, rule.ahead_max):
             return _drop(si, reason, source), old
         if reason := not_newer(source, old.source_time):
@@ -291,7 +310,7 @@ class Validator:
                 source_time=source,
             ), new
         return Measurement(
-            value=si, weight=1.0, verdict=Verdict.USE, reason="", source_time=source
+            value=si, weight=1.0, verdict=Verdict.USE, reason=said, source_time=source
         ), new
 
     def _set_points(
