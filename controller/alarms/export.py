@@ -7,11 +7,11 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from controller.alarms.definitions import Definition
-from controller.alarms.engine import AlarmEvent, AlarmState
+from controller.alarms.definitions import Definition, Priority
+from controller.alarms.engine import AlarmEvent, AlarmState, EventKind, State
 from controller.alarms.statistics import Figure
 
-__all__ = ["alarm_rows", "event_rows", "figure_rows", "list_rows"]
+__all__ = ["alarm_rows", "event_of", "event_rows", "figure_rows", "list_rows"]
 
 Row = dict[str, Any]
 
@@ -38,6 +38,18 @@ def alarm_rows(state: AlarmState, definitions: Mapping[str, Definition]) -> list
 def event_rows(events: Iterable[AlarmEvent]) -> list[Row]:
     """The journal, one row per event."""
     return [_plain(asdict(e)) for e in events]
+
+
+def event_of(row: Mapping[str, Any]) -> AlarmEvent:
+    """The event that a row of the journal was made from."""
+    return AlarmEvent(
+        **{
+            **row,
+            "kind": EventKind(row["kind"]),
+            "state": State(row["state"]),
+            "priority": Priority(row["priority"]),
+        }
+    )
 
 
 def figure_rows(figures: Iterable[Figure]) -> list[Row]:

@@ -15,9 +15,14 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from controller.alarms.definitions import Definition, Each, alarm_list
 from controller.alarms.engine import AlarmEvent
-from controller.data import CycleRecord, Mode
+from controller.alarms.entries import ENTRIES
+from controller.alarms.export import event_of, figure_rows
+from controller.alarms.statistics import Figure, compare, statistics
+from controller.data import CV, CycleRecord, Mode
 from controller.records.historian import History, sqlite_url
+from controller.supervision.loss_table import LOSS_LADDER
 from hil.tally import ReceivedCommand
 from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
@@ -60,11 +65,15 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The account of one run; alarms are all events of the journal, times in plant seconds."""
+    """The account of one run; alarms are all events of the journal, times in plant seconds.
+
+    ``definitions`` is the alarm list.
+    """
 
     spans: tuple[Span, ...]
     transfers: tuple[Transfer, ...]
     alarms: tuple[AlarmEvent, ...]
+    definitions: Mapping[str, Definition]
 
     @property
     def largest_bump(self) -> float:
@@ -76,6 +85,11 @@ class Account:
         """How often control was shed."""
         return sum(s.state == Mode.SHED for s in self.spans)
 
+    def figures(self) -> tuple[Figure, ...]:
+        """The alarms of the run beside what is known to be good."""
+        begin, end = self.spans[0].begin, self.spans[-1].end
+        return compare(statistics(self.alarms, begin, end + 1.0), self.definitions)
+
     def document(self) -> dict[str, Any]:
         """For machines: stable keys, seconds, bumps over one rate step."""
         return {
@@ -83,6 +97,7 @@ class Account:
             "transfers": [asdict(t) for t in self.transfers],
             "largest_bump": self.largest_bump,
             "sheds": self.sheds,
+            "alarm_figures": figure_rows(self.figures()),
             "alarms": [
                 {
                     "second": e.time,
@@ -159,6 +174,7 @@ def account_of(
     events: Iterable[AlarmEvent],
     commands: Sequence[ReceivedCommand],
     moves: Mapping[str, float],
+    definitions: Mapping[str, Definition],
     start: float,
 ) -> Account:
     """The account of a run.
@@ -171,6 +187,8 @@ def account_of(
         Frames as the plant received them.
     moves
         Rate step per control cycle of each MV, in plant units.
+    definitions
+        The alarm list.
     start
         Plant second 0 [s, UTC].
     """
@@ -178,6 +196,7 @@ def account_of(
         spans=spans(records, start),
         transfers=transfers(commands, moves),
         alarms=tuple(replace(e, time=e.time - start) for e in events),
+        definitions=definitions,
     )
 
 
@@ -189,9 +208,18 @@ def read_account(data: RunData, line: ResolvedLine, period: float) -> Account:
         records = [r for s in history.starts() for r in history.records(s) if r.time <= last]
     finally:
         history.close()
-    events = [e for r in records for e in r.extra.get("alarm_events", ())]
+    rows = (row for r in records for row in r.extra.get("oversight", {}).get("alarms", ()))
+    events = [event_of(row) for row in rows]
     moves = {m.tag: m.rate * period for m in signal_table(line.line).manipulated}
-    return account_of(records, events, data.commands, moves, data.start_time)
+    listed = alarm_list(
+        ENTRIES,
+        {
+            Each.INSTRUMENT: {row.name: row.instrument for row in LOSS_LADDER},
+            Each.MV: {tag: tag for tag in moves},
+            Each.CV: {cv.value: cv.value for cv in CV},
+        },
+    )
+    return account_of(records, events, data.commands, moves, listed, data.start_time)
 
 
 def account_tables(account: Account, tablets: Mapping[str, Any]) -> list[Table]:
@@ -203,6 +231,11 @@ def account_tables(account: Account, tablets: Mapping[str, Any]) -> list[Table]:
     for t in account.transfers:
         names = ", ".join(tag.rpartition("/")[2] for tag in t.tags)
         bumps.add_row(clock(t.second), names, f"{t.first:.2f}", f"{t.bump:.2f} of a rate step")
+    load = _table("Alarm load", "figure", "reached", "known to be good", "")
+    for f in account.figures():
+        if "priority" not in f.name:
+            word = {True: "met", False: "missed", None: ""}[f.good]
+            load.add_row(f.name, f"{f.value:.3g}", f.goal, word)
     alarms = _table("Alarms", "at", "priority", "what", "")
     for e in account.alarms:
         kind = "alert" if e.alert else str(e.priority)
@@ -210,7 +243,7 @@ def account_tables(account: Account, tablets: Mapping[str, Any]) -> list[Table]:
         alarms.add_row(clock(e.time), kind, escape(text), str(e.kind))
     end = _table("Tablets", "released", "out of specification", "floor")
     end.add_row(*(f"{tablets[k]}" for k in ("released", "released_out_of_spec", "floor")))
-    return [modes, bumps, alarms, end]
+    return [modes, bumps, alarms, load, end]
 
 
 def _table(title: str, *headings: str) -> Table:

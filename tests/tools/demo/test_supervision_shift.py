@@ -7,6 +7,7 @@ import pytest
 
 from controller.alarms.definitions import Priority
 from controller.alarms.engine import AlarmEvent, EventKind, State
+from controller.alarms.entries import ENTRIES
 from controller.cycle_data import CycleOutput
 from controller.data import Mode
 from hil.config import LocalTakeover
@@ -152,7 +153,12 @@ def test_the_account_as_data_and_as_tables() -> None:
     )
     outputs = _suspended_once()
     account = account_of(
-        [o.record for o in outputs], [event], [_frame(1100, 10.05, first=True)], MOVES, START
+        [o.record for o in outputs],
+        [event],
+        [_frame(1100, 10.05, first=True)],
+        MOVES,
+        {d.id: d for d in ENTRIES},
+        START,
     )
     document = account.document()
     assert document["sheds"] == 0 and document["largest_bump"] == pytest.approx(0.5)
@@ -160,6 +166,12 @@ def test_the_account_as_data_and_as_tables() -> None:
     assert document["timeline"][-1]["state"] == "CLOSED_LOOP"
     counts = {"released": 10, "released_out_of_spec": 1, "floor": 2}
     tables = account_tables(account, counts)
-    assert [t.title for t in tables] == ["What happened", "Transfers", "Alarms", "Tablets"]
+    assert [t.title for t in tables] == [
+        "What happened",
+        "Transfers",
+        "Alarms",
+        "Alarm load",
+        "Tablets",
+    ]
     cells = [list(column.cells) for column in tables[2].columns]
     assert cells[0] == ["0:18:20"] and "(first)" in str(cells[2][0])
