@@ -43,8 +43,8 @@ class AdviceConfig(StrictModel):
 
     accept: Literal["record", "operator_set"] = "record"
     expiry_cycles: Annotated[int, Field(ge=1, le=100)] = 3
-    dead_band_steps: Steps = 0.1
-    change_steps: Steps = 0.3
+    dead_band_steps: Steps = 0.5
+    change_steps: Steps = 0.5
     set_point_steps: Steps = 0.3
     hold_max_s: Seconds = 60.0
     reject_s: Seconds = 600.0

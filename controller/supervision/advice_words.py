@@ -14,7 +14,7 @@ import numpy as np
 
 from controller.advice_config import AdviceConfig
 from controller.data import CV, Estimate, Forecast, Plan, Relaxation, Targets, Validated
-from plant_models.signals import MV, SignalTable
+from plant_models.signals import MV, RefillPhase, SignalTable
 from plant_models.units import LABEL_PERCENT, UNITS
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 ACTS_ON: Mapping[str, tuple[str, ...]] = {
-    MV.TOTAL_FEED: (CV.THROUGHPUT.value, "chute_level"),
+    MV.TOTAL_FEED: (CV.THROUGHPUT.value, "chute_level", CV.POTENCY.value),
     MV.API_RATIO: (CV.POTENCY.value,),
     MV.LUBRICANT_RATIO: (CV.TENSILE_STRENGTH.value,),
     MV.MAIN_FORCE: (CV.TABLET_WEIGHT.value, CV.TENSILE_STRENGTH.value),
@@ -67,6 +67,8 @@ UNITS_OF: Mapping[str, str] = {
 }
 """Plant unit of each variable that advice and readiness speak of."""
 
+_FROZEN = frozenset({RefillPhase.ACTIVE, RefillPhase.SETTLING})
+_MUCH = 0.5  # of its best: what the plan brings at a time is worth telling for that time
 _AT_LIMIT = 1e-3  # of the range: an MV so near to an end is at it
 
 
@@ -92,22 +94,34 @@ class Effect:
         width = "" if self.half_width is None else f" ± {self.half_width:.2g}"
         return (
             f"{name_of(self.variable)}: {number(self.now, self.unit)} now; in "
-            f"{self.after_s / 60.0:.0f} min {self.free:.4g} without the plan's moves, "
+            f"{_minutes(self.after_s)} min {self.free:.4g} without the plan's moves, "
             f"{self.planned:.4g}{width} {self.unit} with them"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """A variable with a set point: where it is, goes and should be (SI); ``gain`` of the plan."""
+    """A variable with a set point (SI): where it is, should be, and goes without the plan.
+
+    ``later``, ``later_s`` ahead, is where the plan helps much; ``gain`` is its help on the whole.
+    """
 
     variable: str
     wanted: float
     tolerance: float
     now: float
-    worst: float
-    worst_s: float
+    later: float
+    later_s: float
     gain: float
+
+    @property
+    def off(self) -> bool:
+        """Whether it would be off its set point by what matters."""
+        return abs(self.later - self.wanted) >= self.tolerance
+
+
+def _minutes(seconds: float) -> int:
+    return max(1, round(seconds / 60.0))
 
 
 def name_of(variable: str) -> str:
@@ -133,10 +147,10 @@ def why(
         return f"{plan.reached_by}: there is no forecast to explain the move", ()
     variables = [v for v in ACTS_ON.get(mv, ()) if v in forecast.series]
     courses = [c for v in variables if (c := _course(v, plan, forecast, estimate, targets, config))]
-    courses.sort(key=lambda c: c.gain, reverse=True)
-    ordered = [c.variable for c in courses]
-    ordered += [v for v in variables if v not in ordered]
-    effects = tuple(_effect(v, forecast, estimate, config.effect_s) for v in ordered)
+    courses.sort(key=lambda c: (c.off, c.gain), reverse=True)
+    when = {c.variable: c.later_s if c.off else config.effect_s for c in courses}
+    when |= {v: config.effect_s for v in variables if v not in when}
+    effects = tuple(_effect(v, forecast, estimate, s) for v, s in when.items())
     if not courses:
         return "part of the plan for the other variables", effects
     return _reason(courses[0]), effects
@@ -156,15 +170,18 @@ def _course(
     free, planned, _ = forecast.series[variable]
     tolerance = share * abs(wanted)
     off, left = free - wanted, planned - wanted
-    worst = int(np.argmax(np.abs(off)))
+    helped = off * off - left * left
+    k = _at(forecast, config.effect_s)
+    if helped[k] < _MUCH * np.max(helped):
+        k = int(np.argmax(helped))
     return _Course(
         variable=variable,
         wanted=wanted,
         tolerance=tolerance,
         now=_now(variable, estimate, float(free[0])),
-        worst=float(free[worst]),
-        worst_s=float(forecast.times[worst]),
-        gain=float(off @ off - left @ left) / (off.size * tolerance**2),
+        later=float(free[k]),
+        later_s=float(forecast.times[k]),
+        gain=float(np.mean(helped)) / tolerance**2,
     )
 
 
@@ -184,23 +201,27 @@ def _reason(c: _Course) -> str:
     unit = UNITS_OF[c.variable]
     factor = UNITS[unit].factor
     target, name = number(c.wanted / factor, unit), name_of(c.variable)
-    off, later = c.now - c.wanted, c.worst - c.wanted
-    if abs(off) >= c.tolerance:
-        side = "above" if off > 0.0 else "below"
-        by = number(abs(off) / factor, unit)
-        return f"{name} is {c.now / factor:.4g}, {by} {side} its target {target}"
-    if abs(later) >= c.tolerance:
+    off, later = c.now - c.wanted, c.later - c.wanted
+    if c.off:
         side = "above" if later > 0.0 else "below"
+        if abs(off) >= c.tolerance and off * later > 0.0:
+            by = number(abs(off) / factor, unit)
+            return f"{name} is {c.now / factor:.4g}, {by} {side} its target {target}"
         return (
-            f"{name} is forecast to be {c.worst / factor:.4g} in {c.worst_s / 60.0:.0f} min, "
+            f"{name} is forecast to be {c.later / factor:.4g} in {_minutes(c.later_s)} min, "
             f"{side} its target {target}"
         )
-    return f"{name} is kept at its target {target}"
+    return f"a correction: {name} is to stay at its target {target}"
+
+
+def _at(forecast: Forecast, after_s: float) -> int:
+    """Index of a time ahead in a forecast, or of its end."""
+    return min(int(np.searchsorted(forecast.times, after_s - 1e-6)), forecast.times.size - 1)
 
 
 def _effect(variable: str, forecast: Forecast, estimate: Estimate | None, after_s: float) -> Effect:
     free, planned, half = forecast.series[variable]
-    k = min(int(np.searchsorted(forecast.times, after_s - 1e-6)), forecast.times.size - 1)
+    k = _at(forecast, after_s)
     unit = UNITS_OF.get(variable, "")
     factor = UNITS[unit].factor
     return Effect(
@@ -215,7 +236,7 @@ def _effect(variable: str, forecast: Forecast, estimate: Estimate | None, after_
 
 
 def limits_in_use(plan: Plan, validated: Validated, table: SignalTable) -> tuple[str, ...]:
-    """Constraints that are active: MVs at an end of their range or lost, targets given up."""
+    """What stands in the way: MVs at an end of their range or lost, refills, targets given up."""
     found = []
     for tag in plan.moves:
         spec, signal = table.mv(tag), table[f"{tag}/ACT"]
@@ -227,8 +248,12 @@ def limits_in_use(plan: Plan, validated: Validated, table: SignalTable) -> tuple
             found.append(f"{name_of(tag)} is at its lower limit {number(spec.lo, spec.unit)}")
         elif now >= spec.hi - slack:
             found.append(f"{name_of(tag)} is at its upper limit {number(spec.hi, spec.unit)}")
-    relaxed = () if plan.target is None else plan.target.relaxed
-    return (*found, *(told(r) for r in relaxed))
+    for i, phase in enumerate(validated.refills, start=1):
+        if phase in _FROZEN:
+            found.append(f"feeder {i} is refilled: its rate is frozen")
+    if plan.target is None:
+        return (*found, *(_plain(v) for v in plan.solver_verdicts if v.startswith("target: ")))
+    return (*found, *(told(r) for r in plan.target.relaxed))
 
 
 def told(relaxation: Relaxation) -> str:

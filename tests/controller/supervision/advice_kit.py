@@ -152,15 +152,19 @@ def estimate(values: Mapping[str, float] | None = None, *, converged: bool = Tru
     )
 
 
+FINE = AdviceConfig(dead_band_steps=0.1, change_steps=0.3)
+
+
 class Desk:
     """An operator's view: one cycle after the other, requests at their beginning."""
 
     def __init__(self, config: AdviceConfig | None = None) -> None:
-        self.config = config or AdviceConfig()
+        self.config = config or FINE
         self.state, self.cycle = AdviceState(), 0
         self.actual = dict(NOMINAL)
         self.targets, self.mode = TARGETS, Mode.ADVISORY
         self.line_state, self.lost = LineState.RUNNING, frozenset[str]()
+        self.refills: tuple[RefillPhase, ...] = (RefillPhase.NONE,) * 3
         self.answers: tuple[Answered, ...] = ()
         self.accepted: tuple[AcceptedAdvice, ...] = ()
 
@@ -179,6 +183,7 @@ class Desk:
         self.cycle += 1
         seen = snapshot(self.cycle, self.actual, limits)
         data = validated(seen, line_state=self.line_state, lost=self.lost)
+        data = replace(data, refills=self.refills)
         self.state, self.answers, self.accepted = handle_advice_requests(
             self.state,
             requests,

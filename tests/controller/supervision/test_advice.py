@@ -2,19 +2,27 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
 from controller.advice_config import AdviceConfig
-from controller.data import CV, Mode, ReachedBy, Relaxation, SteadyReport
+from controller.data import CV, Forecast, Mode, ReachedBy, Relaxation, SteadyReport
 from controller.supervision.advice import AdviceAction, order_reason
-from plant_models.signals import MV, LineState
-from tests.controller.kit import PERIOD, START
+from controller.supervision.advice_words import why
+from plant_models.signals import MV, LineState, RefillPhase
+from tests.controller.kit import PERIOD, START, TARGETS
 from tests.controller.supervision.advice_kit import (
+    FINE,
     NOMINAL,
+    STAGES,
     STEP,
     THICKER,
     Desk,
     ask,
+    estimate,
+    forecast,
+    plan,
+    snapshot,
 )
 
 NOW = NOMINAL[MV.THICKNESS]
@@ -160,7 +168,7 @@ def test_a_rejected_move_comes_back_after_the_configured_time_or_the_other_way()
 
 
 def test_a_held_advice_is_not_replaced_for_a_bounded_time() -> None:
-    desk = Desk(AdviceConfig(hold_max_s=20.0))
+    desk = Desk(FINE.model_copy(update={"hold_max_s": 20.0}))
     desk.step(thickness(0.3))
     held = desk.step(thickness(1.0), None, ask(1, "hold")).current
     assert [a.id for a in held] == [1]
@@ -253,6 +261,31 @@ def test_the_reason_names_the_variable_that_is_off_target() -> None:
     assert [e.variable for e in advice.effects] == ["tensile_strength", "tablet_weight"]
 
 
+def test_the_effect_is_told_for_when_it_comes() -> None:
+    """A disturbance that passes in two minutes: the plan meets it then, not in six."""
+    wanted = TARGETS.set_points[CV.POTENCY]
+    free = np.full(STAGES, wanted)
+    free[20:28] = 0.98
+    told = forecast()
+    told = Forecast(
+        times=told.times,
+        series={
+            **told.series,
+            CV.POTENCY.value: (free, np.full(STAGES, wanted), np.full(STAGES, np.nan)),
+        },
+    )
+    seen = snapshot()
+    richer = {MV.API_RATIO: NOMINAL[MV.API_RATIO] + STEP[MV.API_RATIO]}
+    reason, effects = why(
+        MV.API_RATIO, plan(seen, richer), told, estimate(), TARGETS, AdviceConfig()
+    )
+    assert reason == "potency is forecast to be 98 in 2 min, below its target 100 % of label"
+    assert effects[0].text == (
+        "potency: 100 % of label now; in 2 min 98 without the plan's moves, "
+        "100 % of label with them"
+    )
+
+
 def test_the_reason_names_the_driving_variable_first_whichever_it_is() -> None:
     (advice,) = Desk().step(THICKER, free={CV.TABLET_WEIGHT.value: 204e-6}).current
     assert advice.reason == "tablet weight is 204, 4 mg above its target 200 mg"
@@ -260,7 +293,7 @@ def test_the_reason_names_the_driving_variable_first_whichever_it_is() -> None:
 
 def test_a_move_that_follows_others_says_so() -> None:
     (advice,) = Desk().step(THICKER).current
-    assert advice.reason == "tensile strength is kept at its target 2.25 MPa"
+    assert advice.reason == "a correction: tensile strength is to stay at its target 2.25 MPa"
 
 
 def test_active_constraints_are_told_in_the_operator_s_words() -> None:
@@ -281,19 +314,18 @@ def test_active_constraints_are_told_in_the_operator_s_words() -> None:
     desk = Desk()
     desk.actual[MV.TOTAL_FEED] = 28.0
     desk.lost = frozenset({MV.API_RATIO})
+    desk.refills = (RefillPhase.NONE, RefillPhase.ACTIVE, RefillPhase.REQUEST)
     (advice,) = desk.step(THICKER, target=report).current
     assert advice.limits == (
         "total feed is at its upper limit 28 kg/h",
         "API ratio is not available",
+        "feeder 2 is refilled: its rate is frozen",
         "throughput can only reach 18 of 20 kg/h: main compression force at its upper limit, "
         "turret speed fixed",
     )
 
 
 def test_conventional_control_advises_without_a_forecast() -> None:
-    from controller.supervision.advice_words import why
-    from tests.controller.supervision.advice_kit import plan, snapshot
-
     made = plan(snapshot(), THICKER, reached_by=ReachedBy.BASELINE)
     reason, effects = why(MV.THICKNESS, made, None, None, Desk().targets, AdviceConfig())
     assert (reason, effects) == (
