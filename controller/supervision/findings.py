@@ -135,6 +135,11 @@ class InService(Protocol):
         """How many variables are in service."""
         ...
 
+    @property
+    def held(self) -> frozenset[str]:
+        """MVs that are there but not moved now."""
+        ...
+
 
 class Bound(Protocol):
     """What is needed of the product set that the run is bound to."""
@@ -218,7 +223,8 @@ def findings(
     if ladder is not None:
         found.append(Finding(Name.INSTRUMENTS, *_instruments(ladder)))
     if critical:
-        found.append(Finding(Name.SET_POINTS, *_set_points(validated, critical)))
+        held = frozenset() if services is None else services.held
+        found.append(Finding(Name.SET_POINTS, *_set_points(validated, critical, held)))
     if services is not None:
         text = services.lost or "in service"
         found.append(Finding(Name.SERVICES, not services.lost, text, services.serving))
@@ -312,10 +318,13 @@ def _instruments(ladder: Instruments) -> _Found:
     return not ladder.shed, ladder.shed or (f"{lost} lost, allowed" if lost else "none lost"), lost
 
 
-def _set_points(validated: Validated | None, critical: tuple[str, ...]) -> _Found:
+def _set_points(
+    validated: Validated | None, critical: tuple[str, ...], held: frozenset[str]
+) -> _Found:
     if validated is None:
         return False, "unknown", None
-    lost = [tag for tag in critical if not validated.available.get(tag, False)]
+    there = validated.available
+    lost = [tag for tag in critical if not there.get(tag, False) and tag not in held]
     return not lost, ", ".join(lost) or "available", len(lost)
 
 

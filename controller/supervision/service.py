@@ -114,6 +114,7 @@ def services(
         cvs[name.value], why = _cv(name, state, unmeasured[name], cvs_dropped, config)
         if why:
             texts[name.value] = why
+    held = frozenset(t for t, s in mvs.items() if _held(t, s, validated))
     after = replace(
         state, lost=lost, init=init, unmeasured={n.value: k for n, k in unmeasured.items()}
     )
@@ -122,7 +123,8 @@ def services(
         cvs=cvs,
         texts=texts,
         limited={} if snapshot is None else limited(snapshot, owned),
-        lost=_not_enough(mvs, cvs, config, runs),
+        held=held,
+        lost=_not_enough(mvs, cvs, held, config, runs),
     )
 
 
@@ -187,6 +189,14 @@ def _mv(
     return MvService.ON, ""
 
 
+def _held(tag: str, service: MvService, validated: Validated | None) -> bool:
+    """Whether an MV could be moved and is not, by our own decision."""
+    if service is MvService.INIT:
+        return True
+    free = validated is not None and validated.available.get(tag, False)
+    return service is MvService.FFWD and free
+
+
 def _unmeasured(name: CV, state: ServiceState, running: Validated | None) -> int:
     """Cycles without a usable measurement; while the line stands nothing is counted."""
     before = state.unmeasured.get(name, 0)
@@ -218,20 +228,24 @@ def _cv(
 def _not_enough(
     mvs: Mapping[str, MvService],
     cvs: Mapping[str, CvService],
+    held: frozenset[str],
     config: SupervisionConfig,
     runs: bool,
 ) -> str:
-    """The critical variable or the minimum that is missing; a standing line loses no MV."""
+    """The critical variable or the minimum that is missing; a standing line loses no MV.
+
+    A critical MV that is held by the ladder is not lost: whether that sheds is the ladder's say.
+    """
     wanted = config.service
     present = _SERVES if runs else _SERVES | {MvService.TRACK}
-    missing = [t for t in config.critical if t in mvs and mvs[t] not in present]
+    missing = [t for t in config.critical if t in mvs and mvs[t] not in present and t not in held]
     missing += [n for n in wanted.critical_variables if cvs[n] is CvService.OUT]
     if missing:
         return f"critical: {', '.join(missing)}"
     free = sum(s in present for s in mvs.values())
     if mvs and free < min(wanted.minimum_manipulated, len(mvs)):
         return f"{free} manipulated variables, needed are {wanted.minimum_manipulated}"
-    held = sum(s is not CvService.OUT for s in cvs.values())
-    if held < wanted.minimum_controlled:
-        return f"{held} controlled variables, needed are {wanted.minimum_controlled}"
+    controlled = sum(s is not CvService.OUT for s in cvs.values())
+    if controlled < wanted.minimum_controlled:
+        return f"{controlled} controlled variables, needed are {wanted.minimum_controlled}"
     return ""

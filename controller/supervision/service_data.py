@@ -108,14 +108,15 @@ class ServiceReport:
     """Service of every variable in one cycle.
 
     ``mvs`` by tag, ``cvs`` by name, ``texts`` why one is not ON, ``limited`` which way the PLC
-    holds an MV back. ``lost`` names the critical variable or the minimum that is missing, or
-    nothing.
+    holds an MV back, ``held`` which are there but not moved now: in INIT, or held by the loss
+    ladder. ``lost`` names the critical variable or the minimum that is missing, or nothing.
     """
 
     mvs: Mapping[str, MvService]
     cvs: Mapping[str, CvService]
     texts: Mapping[str, str] = field(default_factory=dict)
     limited: Mapping[str, Limited] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
     lost: str = ""
 
     @property

@@ -37,6 +37,7 @@ class Report:
     lost: object = ()
     shed: str = ""
     serving: int = 9
+    held: frozenset[str] = frozenset()
     name: str = "tablets"
     recipe_id_wanted: str = ""
     objection: str = ""
@@ -137,6 +138,15 @@ def test_a_report_makes_its_permissive(reports: dict[str, object], name: Name, t
 def test_an_instrument_that_is_lost_but_allowed_is_told_and_holds() -> None:
     shown = found(Loop(), ladder=Report(lost=("nir",)))[Name.INSTRUMENTS]
     assert (shown.good, shown.text, shown.value) == (True, "1 lost, allowed", 1)
+
+
+def test_a_critical_set_point_that_is_only_held_is_not_lost() -> None:
+    loop, tag = Loop(), "Line/Press/Thickness"
+    loop.plant.values[f"{tag}/AVAIL"] = False
+    assert not found(loop)[Name.SET_POINTS].good
+    assert not found(loop, services=Report(lost=""))[Name.SET_POINTS].good
+    held = Report(lost="", held=frozenset({tag}))
+    assert found(loop, services=held)[Name.SET_POINTS].good
 
 
 def test_a_permissive_shows_a_value_next_to_its_text() -> None:

@@ -135,7 +135,7 @@ def test_an_mv_in_init_counts_as_there_but_is_not_moved() -> None:
     validated = data()
     _, report = run(validated, state)
     assert report.mvs[MV.THICKNESS] is MvService.INIT
-    assert report.lost == ""
+    assert (report.lost, report.held) == ("", {MV.THICKNESS})
     assert not in_service(validated, report).available[MV.THICKNESS]
 
 
@@ -189,6 +189,15 @@ def test_a_frozen_mv_is_a_disturbance_until_it_is_free_again() -> None:
     state, report = run(data(), mvs_frozen=frozen)
     assert report.mvs[MV.API_RATIO] is MvService.FFWD
     assert run(data(), state)[1].mvs[MV.API_RATIO] is MvService.INIT
+
+
+def test_a_critical_mv_that_the_ladder_holds_is_not_lost_but_one_that_the_plc_keeps_is() -> None:
+    frozen = frozenset({MV.THICKNESS})
+    _, report = run(data(), mvs_frozen=frozen)
+    assert (report.lost, report.held) == ("", frozen)
+    assert not in_service(data(), report).available[MV.THICKNESS]
+    _, report = run(data(MV.THICKNESS), mvs_frozen=frozen)
+    assert (report.lost, report.held) == (f"critical: {MV.THICKNESS}", frozenset())
 
 
 def test_a_variable_that_is_not_measured_is_predicted_for_a_while_and_then_out() -> None:
