@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from controller.advice_config import AdviceConfig
@@ -108,7 +108,7 @@ class AdviceState:
 
     def as_json(self) -> str:
         """The advice in force, for machines."""
-        return json.dumps([{**asdict(a), "text": a.text} for a in self.current])
+        return json.dumps([_plain(a) for a in self.current])
 
     def find(self, number: int) -> Advice | None:
         """The advice with an id, if it is still there."""
@@ -129,6 +129,17 @@ class AcceptedAdvice:
     reason: str
     time: float
     carry_out: bool
+
+
+def _plain(advice: Advice) -> dict[str, object]:
+    values = {f.name: getattr(advice, f.name) for f in fields(advice)}
+    effects = [{f.name: getattr(e, f.name) for f in fields(e)} for e in advice.effects]
+    return {
+        **values,
+        "computed_from": dict(advice.computed_from),
+        "effects": effects,
+        "text": advice.text,
+    }
 
 
 def overtaken_by(

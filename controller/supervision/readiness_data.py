@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -111,4 +111,5 @@ class ReadinessReport:
 
     def as_json(self) -> str:
         """For machines."""
-        return json.dumps(asdict(self))
+        lines = [{f.name: getattr(line, f.name) for f in fields(line)} for line in self.lines]
+        return json.dumps({"ready": self.ready, "lines": lines})

@@ -75,10 +75,10 @@ def _forecasts(
             text=f"{ahead} ahead, {untouched}, mean {bias:+.2g} {unit}",
         )
         banded = float(sums[at(f"banded {cv}")])
-        covered = 100.0 * sums[at(f"covered {cv}")] / banded if banded else None
+        covered = 100.0 * float(sums[at(f"covered {cv}")]) / banded if banded else None
         yield ReadinessLine(
             name=f"coverage of {name}",
-            value=None if covered is None else float(covered),
+            value=covered,
             unit="%",
             goal=f"at least {config.coverage_min_percent:g}",
             good=enough and covered is not None and covered >= config.coverage_min_percent,
@@ -123,7 +123,7 @@ def _gain(sums: Array, config: ReadinessConfig) -> Iterator[ReadinessLine]:
     if n == 0.0:
         return
     errors = [
-        sums[at(f"square {cv}")] / sums[at(f"judged {cv}")]
+        float(sums[at(f"square {cv}")] / sums[at(f"judged {cv}")])
         for cv in CVS
         if sums[at(f"judged {cv}")]
     ]

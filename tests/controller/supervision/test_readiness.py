@@ -1,5 +1,6 @@
 """Readiness: forecasts against what came, the plan against the operator, health, bounded memory."""
 
+import json
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -105,6 +106,7 @@ def test_a_controller_that_foresees_what_comes_is_ready() -> None:
         watch.step(solve_ms=40.0)
     found = watch.report()
     assert (found.ready, found.text) == (True, "ready")
+    assert json.loads(found.as_json())["ready"] is True
     assert [line.name for line in found.lines] == [
         "cycles in ADVISORY",
         *(
