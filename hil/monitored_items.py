@@ -20,6 +20,7 @@ from asyncua import ua
 from asyncua.server.monitored_item_service import MonitoredItemService
 from asyncua.ua.uaprotocol_auto import DataChangeFilter  # what is decoded; `ua` has a subclass
 
+from hil.event_filter import WhereClause
 from hil.wire import numeric_id, status
 
 __all__ = ["MOST_ITEMS", "SoundMonitoredItems", "exceeds"]
@@ -173,6 +174,17 @@ class SoundMonitoredItems(MonitoredItemService):
         if wanted.DeadbandType == ua.DeadbandType.None_ or old.Value is None or new.Value is None:
             return False
         return not exceeds(old.Value.Value, new.Value.Value, wanted.DeadbandValue)
+
+    def _create_events_monitored_item(
+        self, params: ua.MonitoredItemCreateRequest
+    ) -> ua.MonitoredItemCreateResult:
+        """The library's, with a where-clause that knows derived types."""
+        result = super()._create_events_monitored_item(params)
+        item = self._monitored_items.get(result.MonitoredItemId)
+        if result.StatusCode.is_good() and item is not None:
+            clause = item.filter.WhereClause
+            item.where_clause_evaluator = WhereClause(self.logger, self.aspace, clause)
+        return result
 
     async def _trigger_event(self, event: Any, mid: int) -> None:
         """A field that an event does not have is the subscriber's mistake, not the emitter's."""

@@ -1,55 +1,39 @@
-"""The controller's own OPC UA server: mode, permissives, and the methods of its operators.
+"""The controller's own OPC UA server: everything it knows, and the methods of those who ask.
 
 Namespace ``urn:twinline:controller``, everything below the object ``Controller``, read-only;
-requests are method calls, their user and role are those of the session. The secured server itself
-is handed in: who may connect is not the business of this module.
+requests are method calls, their user and role are those of the session. Alarms are events, key
+signals have a history. The secured server itself is handed in: who may connect is not the business
+of this module. docs/opcua_server.md describes it for those who connect.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
-from typing import Protocol, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from asyncua import Node, ua
+from asyncua.server.internal_server import InternalServer
 
-from controller.cycle_data import CycleOutput, TargetRequest
-from controller.data import CV, Mode
-from controller.link.wire import string_id
-from controller.supervision.modes import ModeRequest
-from plant_models.signals import CONTROLLER_URI
-from plant_models.units import LABEL_PERCENT, to_si
+from controller.alarms.definitions import Definition
+from controller.cycle_data import CycleOutput
+from controller.data import Mode
+from controller.link.server_desk import Desk, Person, Requests
+from controller.link.server_events import AlarmEvents, standard_methods
+from controller.link.server_history import History, Ring, has_history
+from controller.link.server_kpis import Kpis, count, kpi_values
+from controller.link.server_methods import METHODS, Argument, Method
+from controller.link.server_nodes import ROOT, Tree
+from controller.link.server_reports import report_values
+from controller.link.server_values import values_of
+from controller.link.wire import numeric_id, status, string_id
+from controller.supervision.roles import Action, allowed
+from controller.supervision_config import SupervisionConfig
+from plant_models.signals import CONTROLLER_URI, SignalTable
 
-__all__ = ["TARGET_UNITS", "OperatorServer", "Person", "Requests", "SecuredServer"]
+__all__ = ["OperatorServer", "Person", "Requests", "SecuredServer"]
 
 log = logging.getLogger(__name__)
-
-# Units in which operators give targets.
-TARGET_UNITS: dict[CV, str] = {
-    CV.POTENCY: LABEL_PERCENT,
-    CV.TABLET_WEIGHT: "mg",
-    CV.TENSILE_STRENGTH: "MPa",
-    CV.THROUGHPUT: "kg/h",
-}
-
-_ROOT = "Controller"
-
-Shown = float | int | bool | str | datetime
-
-
-class Person(Protocol):
-    """Who calls, from the authenticated session."""
-
-    @property
-    def user(self) -> str:
-        """User name."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """Role of the user."""
-        ...
 
 
 class SecuredServer(Protocol):
@@ -58,6 +42,11 @@ class SecuredServer(Protocol):
     @property
     def port(self) -> int:
         """Port listened on."""
+        ...
+
+    @property
+    def iserver(self) -> InternalServer:
+        """The library's own server, with its address space."""
         ...
 
     async def prepare(self, *, uri: str, name: str, host: str, port: int, path: str) -> int:
@@ -72,8 +61,8 @@ class SecuredServer(Protocol):
         """Stop listening."""
         ...
 
-    def get_objects_node(self) -> Node:
-        """The folder of all objects."""
+    def get_node(self, nodeid: ua.NodeId) -> Node:
+        """A node."""
         ...
 
     def allow_call(self, method: ua.NodeId, roles: Iterable[str]) -> None:
@@ -81,211 +70,171 @@ class SecuredServer(Protocol):
         ...
 
 
-class Requests(Protocol):
-    """Who answers operators: accepted or not, and a sentence."""
-
-    async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
-        """Ask for a mode."""
-        ...
-
-    async def ask_target(self, request: TargetRequest) -> tuple[bool, str]:
-        """Ask for a target."""
-        ...
-
-
 class OperatorServer:
-    """Shows the controller to operators and takes their requests."""
+    """Shows the controller to people and other systems, and takes their requests.
+
+    Parameters
+    ----------
+    server
+        Secured server, not yet prepared.
+    caller
+        Who calls the method that runs now.
+    supervision
+        Which roles operate on this site.
+    table
+        Signal list: units of the manipulated variables.
+    period_s
+        Control period.
+    host, port
+        Where to listen; port 0 takes a free one.
+    alarms
+        The alarm list, by id.
+    """
 
     def __init__(
         self,
         server: SecuredServer,
         caller: Callable[[], Person],
-        roles: Iterable[str],
+        supervision: SupervisionConfig,
+        table: SignalTable,
         *,
+        period_s: float,
         host: str,
         port: int,
+        alarms: Mapping[str, Definition] | None = None,
     ) -> None:
-        self._server, self._caller, self._roles = server, caller, tuple(roles)
-        self._host, self._port, self._namespace = host, port, 0
-        self._nodes: dict[str, tuple[Node, Shown]] = {}
-        self._objects: dict[str, Node] = {}
+        self._server, self._caller, self._supervision = server, caller, supervision
+        self._table, self._period, self._alarms = table, period_s, alarms or {}
+        self._host, self._port = host, port
+        self._kpis, self._ring = Kpis(), Ring()
+        self._tree: Tree | None = None
+        self._events: AlarmEvents | None = None
 
     @property
     def endpoint(self) -> str:
-        """Where operators connect to."""
+        """Where clients connect to."""
         return f"opc.tcp://{self._host}:{self._server.port}/twinline/controller"
 
     async def start(self, requests: Requests) -> None:
         """Build the nodes and listen."""
-        self._namespace = await self._server.prepare(
+        namespace = await self._server.prepare(
             uri=CONTROLLER_URI,
             name="twinline controller",
             host=self._host,
             port=self._port,
             path="twinline/controller",
         )
-        await self._object(_ROOT)
-        text, number = ua.VariantType.String, ua.VariantType.Double
-
-        async def mode(_: ua.NodeId, wanted: ua.Variant, reason: ua.Variant) -> list[ua.Variant]:
-            return await self._request_mode(requests, str(wanted.Value), str(reason.Value))
-
-        async def target(
-            _: ua.NodeId, variable: ua.Variant, value: ua.Variant, reason: ua.Variant
-        ) -> list[ua.Variant]:
-            return await self._request_target(
-                requests, str(variable.Value), _number(value), str(reason.Value)
-            )
-
-        await self._method("RequestMode", mode, {"mode": text, "reason": text})
-        await self._method(
-            "RequestTarget", target, {"variable": text, "value": number, "reason": text}
-        )
-        await self.show({"Mode": str(Mode.OFF), "Link": "", "Cycle": 0, "Cause": ""})
+        tree = self._tree = Tree(self._server, namespace, has_history)
+        History(self._server.iserver, self._ring, tree.path_of)
+        events = self._events = AlarmEvents(self._server, tree, namespace, self._alarms)
+        await events.start()
+        desk = Desk(requests, self._caller, self._table)
+        for method in METHODS:
+            await self._method(tree, namespace, desk, method)
+        self._standard_methods(desk, events)
+        await tree.show({"Mode": str(Mode.OFF), "Link": "", "Cycle": 0, "Cause": ""}, 0.0)
         await self._server.start()
 
     async def stop(self) -> None:
         """Stop listening."""
         await self._server.stop()
 
-    # Requests
-
-    async def _request_mode(self, requests: Requests, wanted: str, reason: str) -> list[ua.Variant]:
-        who = self._caller()
-        if wanted not in Mode.__members__:
-            return _answer(False, f"{wanted!r} is no mode; one of {', '.join(Mode)}")
-        request = ModeRequest(mode=Mode(wanted), user=who.user, role=who.role, reason=reason)
-        accepted, text = await requests.ask_mode(request)
-        log.info("%s asks for %s (%s): %s", who.user, wanted, reason, text)
-        return _answer(accepted, text)
-
-    async def _request_target(
-        self, requests: Requests, variable: str, value: float, reason: str
-    ) -> list[ua.Variant]:
-        who = self._caller()
-        if variable not in TARGET_UNITS:
-            return _answer(False, f"{variable!r} has no target; one of {', '.join(TARGET_UNITS)}")
-        unit = TARGET_UNITS[CV(variable)]
-        request = TargetRequest(
-            variable=variable,
-            value=to_si(value, unit),
-            user=who.user,
-            role=who.role,
-            reason=reason,
-        )
-        accepted, text = await requests.ask_target(request)
-        log.info("%s sets %s to %g %s (%s): %s", who.user, variable, value, unit, reason, text)
-        return _answer(accepted, text)
-
-    # Nodes
-
     async def publish(self, output: CycleOutput, link: str) -> None:
-        """Show what a cycle has decided."""
-        state = output.state.supervision
-        values: dict[str, Shown] = {
-            "Mode": str(state.mode),
-            "Cause": state.cause,
-            "Since": _time(state.since),
-            "PlantTime": _time(output.record.time),
-            "Cycle": output.state.cycle,
-            "Link": link,
-            "WriteReasons": "; ".join(output.command.reasons),
-        }
-        for permissive in output.permissives:
-            path = f"Permissives/{_slug(permissive.name)}"
-            values[f"{path}/State"] = permissive.good
-            values[f"{path}/Text"] = permissive.text
-            values[f"{path}/Since"] = _time(permissive.since)
-        for variable, unit in TARGET_UNITS.items():
-            target = output.state.targets.set_points.get(variable.value)
-            if target is not None:
-                values[f"Targets/{variable.value}"] = target / to_si(1.0, unit)
-        await self.show(values)
+        """Show what a cycle has decided.
 
-    async def show(self, values: dict[str, Shown]) -> None:
-        """Write the values that have changed; a node is made when it is first shown."""
-        for path, value in values.items():
-            known = self._nodes.get(path)
-            if known is not None and known[1] == value:
-                continue
-            variant = _variant(value)
-            if known is None:
-                node = await self._variable(f"{_ROOT}/{path}", variant)
-            else:
-                node = known[0]
-                await node.write_value(variant)
-            self._nodes[path] = (node, value)
+        Control does not end because it cannot be shown: what goes wrong here is logged and shown.
+        """
+        try:
+            await self._publish(output, link)
+        except Exception as error:
+            log.exception("cycle %d could not be shown", output.state.cycle)
+            if self._tree is not None:
+                trouble = f"{type(error).__name__}: {error}"
+                await self._tree.show({"Trouble": trouble}, output.record.time, partly=True)
 
-    async def _object(self, path: str) -> Node:
-        if path in self._objects:
-            return self._objects[path]
-        above, _, name = path.rpartition("/")
-        parent = await self._object(above) if above else self._server.get_objects_node()
-        made = await parent.add_object(
-            string_id(path, self._namespace), ua.QualifiedName(name, ua.UInt16(self._namespace))
+    async def _publish(self, output: CycleOutput, link: str) -> None:
+        if self._tree is None or self._events is None:
+            raise RuntimeError("the server has not been started; call start first")
+        self._kpis = count(self._kpis, output, self._period)
+        values = values_of(output, link, self._table)
+        values |= report_values(output, self._table) | kpi_values(self._kpis)
+        time = output.record.time
+        self._ring.add(values, time)
+        await self._tree.show(values, time)
+        oversight: Any = getattr(output, "oversight", None)
+        if oversight is not None and oversight.alarm_events and oversight.alarms is not None:
+            await self._events.send(oversight.alarm_events, oversight.alarms)
+
+    # Methods
+
+    async def _method(self, tree: Tree, namespace: int, desk: Desk, method: Method) -> None:
+        async def called(_: ua.NodeId, *given: ua.Variant) -> list[ua.Variant]:
+            accepted, text = await desk.call(method, *(g.Value for g in given))
+            return [
+                ua.Variant(accepted, ua.VariantType.Boolean),
+                ua.Variant(text, ua.VariantType.String),
+            ]
+
+        outputs = (
+            Argument("accepted", ua.VariantType.Boolean, "whether it is done or will be"),
+            Argument("answer", ua.VariantType.String, "the outcome in a sentence"),
         )
-        self._objects[path] = made
-        return made
-
-    async def _variable(self, path: str, variant: ua.Variant) -> Node:
-        above, _, name = path.rpartition("/")
-        parent = await self._object(above)
-        return await parent.add_variable(
-            string_id(path, self._namespace),
-            ua.QualifiedName(name, ua.UInt16(self._namespace)),
-            variant,
-        )
-
-    async def _method(
-        self,
-        name: str,
-        called: Callable[..., Awaitable[list[ua.Variant]]],
-        inputs: dict[str, ua.VariantType],
-    ) -> None:
-        parent = await self._object(_ROOT)
-        outputs = {"accepted": ua.VariantType.Boolean, "answer": ua.VariantType.String}
-        method = await parent.add_method(
-            string_id(f"{_ROOT}/{name}", self._namespace),
-            ua.QualifiedName(name, ua.UInt16(self._namespace)),
+        parent = self._server.get_node(await tree.object(""))
+        made = await parent.add_method(
+            string_id(f"{ROOT}/{method.name}", namespace),
+            ua.QualifiedName(method.name, ua.UInt16(namespace)),
             called,
-            [_argument(n, t) for n, t in inputs.items()],
-            [_argument(n, t) for n, t in outputs.items()],
+            [_argument(a) for a in method.arguments],
+            [_argument(a) for a in outputs],
         )
-        self._server.allow_call(method.nodeid, self._roles)
+        await made.write_attribute(
+            ua.AttributeIds.Description,
+            ua.DataValue(ua.Variant(ua.LocalizedText(method.text), ua.VariantType.LocalizedText)),
+        )
+        roles = [r for action in method.actions for r in allowed(action, self._supervision)]
+        self._server.allow_call(made.nodeid, roles)
+
+    def _standard_methods(self, desk: Desk, events: AlarmEvents) -> None:
+        """What works of the standard's own methods for alarms."""
+        codes = ua.StatusCodes
+        by_name = {m.name: m for m in METHODS}
+
+        async def acknowledge(
+            condition: ua.NodeId, event_id: ua.Variant, comment: ua.Variant
+        ) -> ua.StatusCode:
+            alarm = events.alarm_of(condition, event_id.Value)
+            if alarm is None:
+                return status(codes.BadEventIdUnknown)
+            text = comment.Value.Text or ""
+            accepted, _ = await desk.call(by_name["Acknowledge"], alarm, text)
+            return status(codes.Good if accepted else codes.BadInvalidState)
+
+        async def refresh(
+            _: ua.NodeId, subscription: ua.Variant, item: ua.Variant | None = None
+        ) -> ua.StatusCode:
+            found = self._server.iserver.subscription_service.subscriptions.get(subscription.Value)
+            if found is None or found.session_id.to_string() != self._caller().session:
+                return status(codes.BadSubscriptionIdInvalid)
+            if item is not None and item.Value not in found.monitored_item_srv._monitored_items:
+                return status(codes.BadMonitoredItemIdInvalid)
+            await events.refresh(subscription.Value, None if item is None else item.Value)
+            return status(codes.Good)
+
+        calls: dict[str, tuple[Callable[..., Any], Action]] = {
+            "Acknowledge": (acknowledge, Action.ACKNOWLEDGE),
+            "ConditionRefresh": (refresh, Action.VIEW),
+            "ConditionRefresh2": (refresh, Action.VIEW),
+        }
+        for name, node in standard_methods().items():
+            called, action = calls[name]
+            self._server.iserver.isession.add_method_callback(node, called)
+            self._server.allow_call(node, allowed(action, self._supervision))
 
 
-def _slug(name: str) -> str:
-    """``plant heartbeat`` -> ``PlantHeartbeat``."""
-    letters = "".join(c if c.isalnum() else " " for c in name.replace("'s", ""))
-    return "".join(word[:1].upper() + word[1:] for word in letters.split())
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _number(variant: ua.Variant) -> float:
-    value: float = variant.Value
-    return value
-
-
-def _argument(name: str, kind: ua.VariantType) -> ua.Argument:
+def _argument(given: Argument) -> ua.Argument:
     return ua.Argument(
-        Name=ua.String(name), DataType=ua.NodeId(ua.Int32(kind.value)), ValueRank=ua.Int32(-1)
+        Name=ua.String(given.name),
+        DataType=numeric_id(given.kind.value),
+        ValueRank=ua.Int32(-1),
+        Description=ua.LocalizedText(given.text),
     )
-
-
-def _variant(value: Shown) -> ua.Variant:
-    if isinstance(value, bool):
-        return ua.Variant(value, ua.VariantType.Boolean)
-    if isinstance(value, int):
-        return ua.Variant(value, ua.VariantType.Int64)
-    if isinstance(value, float):
-        return ua.Variant(value, ua.VariantType.Double)
-    if isinstance(value, str):
-        return ua.Variant(value, ua.VariantType.String)
-    return ua.Variant(cast(ua.DateTime, value), ua.VariantType.DateTime)
-
-
-def _answer(accepted: bool, text: str) -> list[ua.Variant]:
-    return [ua.Variant(accepted, ua.VariantType.Boolean), ua.Variant(text, ua.VariantType.String)]

@@ -160,7 +160,9 @@ async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
     server = OperatorServer(
         HardenedServer(server_security(me, order.run.secrets, config, clock)),
         caller,
-        order.config.supervision.operator_roles,
+        order.config.supervision,
+        order.setup.table,
+        period_s=order.config.period_s,
         host=order.host,
         port=order.port,
     )
