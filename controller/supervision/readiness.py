@@ -38,6 +38,7 @@ from controller.supervision.readiness_data import (
     ReadinessReport,
     ReadinessState,
     at,
+    of_cv,
     times_at,
 )
 from controller.supervision.readiness_report import report
@@ -205,12 +206,10 @@ def _judge(
         error = (now.mean - free) / tolerance
         if not isfinite(error):
             continue
-        row[at(f"judged {cv}")] += 1.0
-        row[at(f"error {cv}")] += error
-        row[at(f"square {cv}")] += error * error
-        if isfinite(half):
-            row[at(f"banded {cv}")] += 1.0
-            row[at(f"covered {cv}")] += abs(now.mean - free) <= half
+        banded = isfinite(half)
+        held = banded and abs(now.mean - free) <= half
+        k = of_cv(cv)
+        row[k : k + 5] = (1.0, error, error * error, float(banded), float(held))
 
 
 def _tolerance(cv: str, due: Pending, config: ReadinessConfig) -> float | None:

@@ -19,6 +19,7 @@ __all__ = [
     "ReadinessReport",
     "ReadinessState",
     "at",
+    "of_cv",
     "times_at",
 ]
 
@@ -37,11 +38,17 @@ TIME_EDGES_MS: Array = np.logspace(0.0, 4.0, 81)
 """Upper edges of the classes in which times to solve are counted."""
 
 _AT = {name: i for i, name in enumerate(FIELDS)}
+_OF_CV = {cv: _AT[f"judged {cv}"] for cv in CVS}
 
 
 def at(name: str) -> int:
     """Place of a sum in its row."""
     return _AT[name]
+
+
+def of_cv(cv: str) -> int:
+    """Place of the first of a CV's five sums: judged, error, square, banded, covered."""
+    return _OF_CV[cv]
 
 
 def times_at(ms: float) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import sqrt
 
 import numpy as np
 
-from controller.data import CV, Array
+from controller.data import CV
 from controller.readiness_config import ReadinessConfig
 from controller.supervision.advice_words import UNITS_OF, name_of
 from controller.supervision.readiness_data import (
@@ -18,6 +18,7 @@ from controller.supervision.readiness_data import (
     ReadinessReport,
     ReadinessState,
     at,
+    of_cv,
 )
 from plant_models.units import UNITS
 
@@ -28,7 +29,7 @@ _P99 = 0.99
 
 def report(state: ReadinessState, config: ReadinessConfig) -> ReadinessReport:
     """The report after a cycle; items of which the algorithm gives nothing are absent."""
-    sums = state.total + state.open
+    sums: list[float] = (state.total + state.open).tolist()
     lines = (
         _cycles(sums, config),
         *_forecasts(sums, state, config),
@@ -39,8 +40,8 @@ def report(state: ReadinessState, config: ReadinessConfig) -> ReadinessReport:
     return ReadinessReport(ready=all(line.good for line in lines), lines=lines)
 
 
-def _cycles(sums: Array, config: ReadinessConfig) -> ReadinessLine:
-    count = float(sums[at("cycles")])
+def _cycles(sums: Sequence[float], config: ReadinessConfig) -> ReadinessLine:
+    count = sums[at("cycles")]
     return ReadinessLine(
         name="cycles in ADVISORY",
         value=count,
@@ -52,20 +53,21 @@ def _cycles(sums: Array, config: ReadinessConfig) -> ReadinessLine:
 
 
 def _forecasts(
-    sums: Array, state: ReadinessState, config: ReadinessConfig
+    sums: Sequence[float], state: ReadinessState, config: ReadinessConfig
 ) -> Iterator[ReadinessLine]:
     """Error and coverage per CV."""
     ahead = f"{config.look_ahead_s / 60.0:.0f} min"
     for cv in CVS:
         unit, tolerance = UNITS_OF[cv], _tolerance(cv, state, config)
-        n = float(sums[at(f"judged {cv}")])
+        k = of_cv(cv)
+        n, error, square, banded, held = sums[k : k + 5]
         if tolerance is None or (n == 0.0 and sums[at("costs")] == 0.0):
             continue
         most, name = config.error_max_tolerances * tolerance, name_of(cv)
         enough = n >= config.least_cycles
         untouched = f"{n:.0f} forecasts that no move of the operator touched"
-        rms = sqrt(sums[at(f"square {cv}")] / n) * tolerance if n else None
-        bias = sums[at(f"error {cv}")] / n * tolerance if n else 0.0
+        rms = sqrt(square / n) * tolerance if n else None
+        bias = error / n * tolerance if n else 0.0
         yield ReadinessLine(
             name=f"forecast error of {name}",
             value=rms,
@@ -74,8 +76,7 @@ def _forecasts(
             good=enough and rms is not None and rms <= most,
             text=f"{ahead} ahead, {untouched}, mean {bias:+.2g} {unit}",
         )
-        banded = float(sums[at(f"banded {cv}")])
-        covered = 100.0 * float(sums[at(f"covered {cv}")]) / banded if banded else None
+        covered = 100.0 * held / banded if banded else None
         yield ReadinessLine(
             name=f"coverage of {name}",
             value=covered,
@@ -95,9 +96,9 @@ def _tolerance(cv: str, state: ReadinessState, config: ReadinessConfig) -> float
 
 
 def _samples(
-    sums: Array, state: ReadinessState, config: ReadinessConfig
+    sums: Sequence[float], state: ReadinessState, config: ReadinessConfig
 ) -> Iterator[ReadinessLine]:
-    n = float(sums[at("samples")])
+    n = sums[at("samples")]
     tolerance = _tolerance(CV.TABLET_WEIGHT.value, state, config)
     if n < config.least_samples or tolerance is None:
         return
@@ -114,21 +115,17 @@ def _samples(
     )
 
 
-def _gain(sums: Array, config: ReadinessConfig) -> Iterator[ReadinessLine]:
+def _gain(sums: Sequence[float], config: ReadinessConfig) -> Iterator[ReadinessLine]:
     """What the plan would have gained: its forecast cost and what forecasts miss, against what was.
 
     Costs are mean square deviations from the targets, in tolerances.
     """
-    n = float(sums[at("costs")])
+    n = sums[at("costs")]
     if n == 0.0:
         return
-    errors = [
-        float(sums[at(f"square {cv}")] / sums[at(f"judged {cv}")])
-        for cv in CVS
-        if sums[at(f"judged {cv}")]
-    ]
+    errors = [sums[k + 2] / sums[k] for k in map(of_cv, CVS) if sums[k]]
     missed = sum(errors) / len(errors) if errors else 0.0
-    planned, real = float(sums[at("planned cost")] / n + missed), float(sums[at("cost")] / n)
+    planned, real = sums[at("planned cost")] / n + missed, sums[at("cost")] / n
     gain = 100.0 * (real - planned) / max(real, config.cost_floor)
     yield ReadinessLine(
         name="gain against the operator's settings",
@@ -143,15 +140,15 @@ def _gain(sums: Array, config: ReadinessConfig) -> Iterator[ReadinessLine]:
     )
 
 
-def _health(sums: Array, config: ReadinessConfig) -> Iterator[ReadinessLine]:
-    n = float(sums[at("cycles")])
+def _health(sums: Sequence[float], config: ReadinessConfig) -> Iterator[ReadinessLine]:
+    n = sums[at("cycles")]
     if n == 0.0:
         return
     fast = 100.0 * sums[at("fast")] / n
     yield _share(
         "plans by a solver", sums[at("solved")] / n, config.solved_min_percent, f"{fast:.0f} % fast"
     )
-    estimates = float(sums[at("estimates")])
+    estimates = sums[at("estimates")]
     if estimates:
         yield _share(
             "estimator converged",
@@ -165,8 +162,9 @@ def _health(sums: Array, config: ReadinessConfig) -> Iterator[ReadinessLine]:
         config.permissives_min_percent,
         "of the cycles had all but those that only control can fulfil",
     )
-    counts = np.cumsum(sums[len(FIELDS) :])
-    if counts[-1]:
+    times = sums[len(FIELDS) :]
+    if any(times):
+        counts = np.cumsum(times)
         p99 = float(TIME_EDGES_MS[int(np.searchsorted(counts, _P99 * counts[-1]))])
         yield ReadinessLine(
             name="time to solve",
@@ -179,7 +177,7 @@ def _health(sums: Array, config: ReadinessConfig) -> Iterator[ReadinessLine]:
 
 
 def _share(name: str, share: float, least: float, text: str) -> ReadinessLine:
-    percent = 100.0 * float(share)
+    percent = 100.0 * share
     return ReadinessLine(
         name=name,
         value=percent,
