@@ -10,6 +10,7 @@ from tools.commands.benchmark import benchmark
 from tools.commands.check import check
 from tools.commands.control import control
 from tools.commands.demo import demo
+from tools.commands.docs import docs
 from tools.commands.mode import mode
 from tools.commands.plant import plant
 from tools.commands.product import product
@@ -52,6 +53,7 @@ app.command()(benchmark)
 app.command()(plant)
 app.command()(control)
 app.command()(mode)
+app.command()(docs)
 app.command()(readiness)
 app.add_typer(advice)
 app.add_typer(recording)
