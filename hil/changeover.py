@@ -144,17 +144,22 @@ def changeover(
 
     Raises ``RuntimeError`` where a step is refused or takes longer than two hours.
     """
-    yield from _until(plant, Step.RUN_DOWN, "stop", LineState.STOPPED, user, reason)
-    yield Step.EMPTY, plant
-    yield from _until(plant, Step.CLEAR, "clear", LineState.IDLE, user, reason)
+    yield from _ordered(plant, Step.RUN_DOWN, "stop", LineState.STOPPED, user, reason)
+    yield _passed(plant, Step.EMPTY)
+    yield from _ordered(plant, Step.CLEAR, "clear", LineState.IDLE, user, reason)
     plant = next_plant(plant, product, left)
-    yield Step.LOAD, plant
+    yield _passed(plant, Step.LOAD)
     yield from _wait(plant, Step.START, lambda: plant.state.sequence.line is LineState.RUNNING)
     yield from _wait(plant, Step.PROVE, lambda: plant.state.proof.proven)
     yield Step.DONE, plant
 
 
-def _until(
+def _passed(plant: Plant, step: Step) -> tuple[Step, Plant]:
+    plant.advance(plant.parameters.config.control_period_s)
+    return step, plant
+
+
+def _ordered(
     plant: Plant, step: Step, command: str, wanted: LineState, user: str, reason: str
 ) -> Iterator[tuple[Step, Plant]]:
     answer = plant.line_command(user, command, reason)
@@ -164,9 +169,10 @@ def _until(
 
 
 def _wait(plant: Plant, step: Step, ready: Callable[[], bool]) -> Iterator[tuple[Step, Plant]]:
-    since = plant.second
-    while not ready():
+    """Let time pass until it is so, one control period at least."""
+    since, done = plant.second, False
+    while not done:
         if plant.second - since > _PATIENCE_S:
             raise RuntimeError(f"{step} takes longer than {_PATIENCE_S} s")
-        plant.advance(plant.parameters.config.control_period_s)
-        yield step, plant
+        yield _passed(plant, step)
+        done = ready()
