@@ -267,7 +267,7 @@ class Runtime:
         )
         for transition in output.transitions:
             log.info("%s -> %s: %s", transition.before, transition.after, transition.reason)
-        await self._view.publish(output, self._lost or "connected")
+        await self._view.publish(replace(output, record=record), self._lost or "connected")
         self._answer(output)
 
     def _inputs(self, snapshot: Snapshot | None) -> CycleInputs:
