@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tools.benchmarks.supervision_fuzz import OWNED, Scene
 from tools.benchmarks.supervision_plant import FORCE
+from tools.benchmarks.supervision_scene import OWNED, Scene
 
 __all__ = ["rules_of"]
 

@@ -7,8 +7,9 @@ import pytest
 
 from tests.controller.supervision.mutants import MUTANTS, Mutant, planted
 from tests.controller.supervision.oracle import Mv, Oracle, Rules
-from tools.benchmarks.supervision_fuzz import Fuzz, Scene, scene
+from tools.benchmarks.supervision_fuzz import Fuzz
 from tools.benchmarks.supervision_rules import rules_of
+from tools.benchmarks.supervision_scene import Scene, scene
 
 NOTICED_WITHIN = 30_000
 
