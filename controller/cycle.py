@@ -12,18 +12,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from controller.advice_orders import carry_out
+from controller.alarms.conditions import Facts
 from controller.brain import Brain, Forced, Step
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState
 from controller.data import Command, CycleRecord, Mode, Targets, Validated
+from controller.oversight import Begun, begin, divert, finish
+from controller.products.sets import binding
 from controller.supervision.bumpless import ramp
 from controller.supervision.findings import Counters, count, findings
 from controller.supervision.gate import withhold
 from controller.supervision.permissives import update
+from controller.supervision.readiness import report
 from controller.supervision.supervisor import (
     Decision,
     SupervisionState,
     decide,
     handle_requests,
+    resting,
 )
 from controller.targets import handle_target_requests
 from controller.validation import ValidationState
@@ -81,7 +87,7 @@ def run_cycle(
     snapshot = inputs.snapshot or Snapshot(time=state.time, scan_id=state.scan_id, values={})
 
     # 2 validate, and hear the operators: a new mode holds from this cycle on
-    validated, validation = _validate(inputs, state, setup)
+    checked, validation = _validate(inputs, state, setup)
     heard = handle_requests(
         state.supervision,
         inputs.requests,
@@ -92,6 +98,17 @@ def run_cycle(
     targets, target_answers = handle_target_requests(
         state.targets, inputs.target_requests, setup.line, setup.config.supervision
     )
+    begun = begin(
+        state.oversight,
+        setup.oversight,
+        validated=checked,
+        snapshot=snapshot,
+        requests=inputs.operator_requests,
+        targets=targets,
+        mode=heard.state.mode,
+        estimate=state.last_estimate,
+    )
+    validated, targets = begun.validated, begun.targets
     timer.lap("validate")
 
     # 3 estimate, 4 predict, 5 optimise
@@ -99,19 +116,54 @@ def run_cycle(
     timer.lap("think")
 
     # 6 act
-    counters = _count(state, setup, step)
-    supervision = _permissives(inputs, snapshot, validated, heard.state, counters, state, setup)
+    estimate = None if step is None else step.estimate
+    begun, diversion = divert(begun, setup.oversight, estimate)
+    line_state = LineState.STOPPED if validated is None else validated.line_state
+    rests = resting(heard.state, line_state, setup.config.supervision)
+    counters = _count(state, setup, step, rests)
+    supervision = _permissives(inputs, snapshot, begun, heard.state, counters, state, setup)
     decision = decide(
         supervision,
         setup.config.supervision,
         structure=setup.config.structure,
-        line_state=LineState.STOPPED if validated is None else validated.line_state,
+        line_state=line_state,
         refusal=inputs.refusal,
         time=snapshot.time,
         cycle=cycle,
     )
     command, supervision = _command(
-        decision, setup, state, inputs, targets, snapshot, validated, step
+        decision, setup, state, inputs, begun, snapshot, step, diversion.divert
+    )
+    answered, orders = carry_out(
+        begun.accepted,
+        begun.answers,
+        setup.gate,
+        setup.config.supervision,
+        supervision=supervision,
+        targets=targets,
+        validated=validated,
+        snapshot=snapshot,
+    )
+    watching, oversight, told = finish(
+        begun,
+        setup.oversight,
+        Facts(
+            snapshot=snapshot,
+            read=inputs.snapshot is not None,
+            before=state.supervision,
+            after=supervision,
+            link=inputs.link,
+            validated=validated,
+            estimate=estimate,
+            forecast=None if step is None else step.forecast,
+            plan=None if step is None else step.plan,
+            command=command,
+        ),
+        targets=targets,
+        forecast=None if step is None else step.forecast,
+        plan=None if step is None else step.plan,
+        requests=inputs.operator_requests,
+        diversion=diversion,
     )
     timer.lap("act")
 
@@ -130,10 +182,19 @@ def run_cycle(
         targets=targets,
         last_command=command,
         last_plan=None if step is None else step.plan,
+        last_estimate=estimate,
+        oversight=watching,
     )
     answers = heard.answers + decision.answers
     transitions = heard.transitions + decision.transitions
-    extra = {"answers": answers, "target_answers": target_answers, "transitions": transitions}
+    extra = {
+        "answers": answers,
+        "target_answers": target_answers,
+        "transitions": transitions,
+        "operator_answers": answered + told,
+        "orders": tuple(f"{o.order.mv}: {o.order.value:.6g}: {o.order.reason}" for o in orders),
+        "oversight": oversight.as_record(),
+    }
     record = _record(inputs, snapshot, validated, step, after, setup, extra, timer)
     return CycleOutput(
         state=after,
@@ -145,6 +206,10 @@ def run_cycle(
         transitions=transitions,
         permissives=tuple(supervision.permissives.values()),
         authority=decision.authority,
+        oversight=oversight,
+        operator_answers=answered + told,
+        orders=orders,
+        product_order=watching.product.order,
     )
 
 
@@ -177,27 +242,29 @@ def _think(
     return brain.step(state.brain, validated, mode, targets, inputs.deadline_s, forced)
 
 
-def _count(state: CycleState, setup: CycleSetup, step: Step | None) -> Counters:
+def _count(state: CycleState, setup: CycleSetup, step: Step | None, rests: bool) -> Counters:
     return count(
         state.counters,
         setup.config.supervision,
         None if step is None else step.estimate,
         None if step is None else step.plan,
+        resting=rests,
     )
 
 
 def _permissives(
     inputs: CycleInputs,
     snapshot: Snapshot,
-    validated: Validated | None,
+    begun: Begun,
     supervision: SupervisionState,
     counters: Counters,
     state: CycleState,
     setup: CycleSetup,
 ) -> SupervisionState:
+    bound, ready = setup.oversight.product, setup.config.supervision.readiness
     found = findings(
         snapshot,
-        validated,
+        begun.validated,
         supervision,
         counters,
         setup.config.supervision,
@@ -211,6 +278,10 @@ def _permissives(
         write_trouble=inputs.write_trouble,
         last_command=state.last_command,
         critical=setup.config.supervision.critical,
+        readiness=report(begun.state.readiness, ready) if ready.required else None,
+        ladder=begun.ladder,
+        services=begun.services,
+        product=None if bound is None else binding(bound, begun.limits.conflicts),
     )
     return replace(supervision, permissives=update(supervision.permissives, found, snapshot.time))
 
@@ -220,12 +291,13 @@ def _command(
     setup: CycleSetup,
     state: CycleState,
     inputs: CycleInputs,
-    targets: Targets,
+    begun: Begun,
     snapshot: Snapshot,
-    validated: Validated | None,
     step: Step | None,
+    divert: bool,
 ) -> tuple[Command, SupervisionState]:
     """Let the plan through the gate, or say why nothing goes out."""
+    validated = begun.validated
     if not decision.write or validated is None:
         return withhold(decision.why_not), decision.state
     sent = None if state.last_command is None or inputs.write_trouble else state.last_command.frame
@@ -238,8 +310,9 @@ def _command(
         epoch=state.epoch,
         sequence=state.sequence,
         share=ramp(decision.state.closed_cycles, setup.config.supervision.closing_ramp_cycles),
-        limits=targets.limits,
+        limits=begun.targets.limits,
         sent=sent,
+        divert=divert,
     )
     if command.frame is None:
         return command, decision.state

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from controller.advice_orders import CarryOut
+from controller.alarms.watch import alarm_setup
+from controller.alarms.wiring import watched_of
 from controller.brain import Brain
 from controller.config import ControllerConfig
-from controller.data import Command, CycleRecord, Mode, Plan, Targets
-from controller.products.sets import ProductSet
+from controller.data import Command, CycleRecord, Estimate, Mode, Plan, Targets
+from controller.oversight import Oversight, OversightSetup, OversightState
+from controller.products.sets import ProductSet, binding
 from controller.supervision.authority import Authority
+from controller.supervision.diversion import quality_limits
 from controller.supervision.findings import Counters, LinkStatus
 from controller.supervision.gate import Gate
 from controller.supervision.modes import Answer, ModeRequest, Transition
 from controller.supervision.permissives import Permissive, debounce_of
+from controller.supervision.requests import Answered
 from controller.supervision.supervisor import SupervisionState
 from controller.targets import TargetAnswer, TargetRequest
 from controller.validation import ValidationState, Validator
@@ -41,6 +47,8 @@ class CycleInputs:
     ``snapshot`` is None if nothing could be read. ``refusal`` is the plant's answer to the last
     request for control if it refused; ``write_trouble`` says what went wrong when the command of
     the cycle before was sent. ``deadline_s`` is the wall time left for solving.
+    ``operator_requests`` are all others than for modes and targets; ``orders_done`` is what the PLC
+    said to orders that went out after the cycle before.
     """
 
     snapshot: Snapshot | None
@@ -50,6 +58,8 @@ class CycleInputs:
     refusal: str = ""
     write_trouble: str = ""
     deadline_s: float = 2.0
+    operator_requests: tuple[object, ...] = ()
+    orders_done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +79,8 @@ class CycleState:
     targets: Targets
     last_command: Command | None = None
     last_plan: Plan | None = None
+    last_estimate: Estimate | None = None
+    oversight: OversightState = field(default_factory=OversightState)
 
     @property
     def mode(self) -> Mode:
@@ -90,6 +102,7 @@ class CycleSetup:
     model_version: str
     targets: Targets
     hashes: Mapping[str, str]
+    oversight: OversightSetup
     product: ProductSet | None = None
 
     @property
@@ -100,7 +113,11 @@ class CycleSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleOutput:
-    """Next state, the record, and the effects that the caller must carry out."""
+    """Next state, the record, and the effects that the caller must carry out.
+
+    ``orders`` are accepted advice that goes to the PLC; ``product_order`` is the hash of a product
+    set that is to be loaded now, or nothing.
+    """
 
     state: CycleState
     record: CycleRecord
@@ -111,6 +128,10 @@ class CycleOutput:
     transitions: tuple[Transition, ...]
     permissives: tuple[Permissive, ...]
     authority: Authority | None = None
+    oversight: Oversight | None = None
+    operator_answers: tuple[Answered, ...] = ()
+    orders: tuple[CarryOut, ...] = ()
+    product_order: str = ""
 
 
 def make_setup(
@@ -121,6 +142,7 @@ def make_setup(
     targets: Targets,
     software_hash: str = "",
     product: ProductSet | None = None,
+    known: Mapping[str, ProductSet] | None = None,
 ) -> CycleSetup:
     """Put together what a controller needs for its cycles.
 
@@ -140,6 +162,8 @@ def make_setup(
         Hash of our own code, for the record.
     product
         Product set of the run; the plant must have loaded the same one.
+    known
+        Product sets that can be loaded later, by hash.
     """
     model_version = table.model_version()
     return CycleSetup(
@@ -164,7 +188,32 @@ def make_setup(
             "configuration": config.digest(),
             **({} if product is None else {"product_set": product.hash}),
         },
+        oversight=_oversight(config, line, table, brain, product, known or {}),
         product=product,
+    )
+
+
+def _oversight(
+    config: ControllerConfig,
+    line: ResolvedLine,
+    table: SignalTable,
+    brain: Brain,
+    product: ProductSet | None,
+    known: Mapping[str, ProductSet],
+) -> OversightSetup:
+    owned = tuple(brain.manipulated)
+    return OversightSetup(
+        config=config.supervision,
+        table=table,
+        owned=owned,
+        period_s=float(config.period_s),
+        specification=quality_limits(line.product),
+        label_weight=line.product.weight_mg * 1e-6,
+        diameter=line.product.diameter_mm * 1e-3,
+        alarms=alarm_setup(watched_of(config, line, owned)),
+        product=product,
+        binding=None if product is None else binding(product),
+        known=dict(known) if product is None else {product.hash: product, **known},
     )
 
 
@@ -182,4 +231,5 @@ def initial_state(setup: CycleSetup, epoch: int) -> CycleState:
         validation=ValidationState(),
         brain=setup.brain.initial(),
         targets=setup.targets,
+        oversight=setup.oversight.initial(),
     )

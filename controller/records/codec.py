@@ -25,8 +25,10 @@ from typing import Any
 import numpy as np
 
 from controller import brain, cycle_data, data, targets
+from controller.alarms import requests as alarm_requests
 from controller.cycle_data import CycleState
-from controller.supervision import findings, modes
+from controller.products import requests as product_requests
+from controller.supervision import advice_data, findings, modes, requests, service_data
 from plant_models import signals
 
 __all__ = ["CodecError", "decode", "decode_state", "encode", "encode_state"]
@@ -54,7 +56,13 @@ _CLASSES: dict[str, type[Any]] = {
         data.SteadyReport,
         data.Targets,
         data.Validated,
+        advice_data.AdviceRequest,
+        alarm_requests.AlarmRequest,
         findings.LinkStatus,
+        product_requests.ProductRequest,
+        requests.Answered,
+        service_data.LimitRequest,
+        service_data.ServiceRequest,
         modes.Answer,
         modes.ModeRequest,
         modes.Transition,
@@ -70,7 +78,10 @@ _ENUMS: dict[str, type[Enum]] = {
         data.Mode,
         data.ReachedBy,
         data.Verdict,
+        advice_data.AdviceAction,
+        alarm_requests.AlarmAction,
         modes.By,
+        product_requests.ProductAction,
         signals.LineState,
         signals.PlcMode,
         signals.RefillPhase,
