@@ -177,7 +177,8 @@ def _of_permissives(facts: Facts, validated: Validated) -> dict[str, Condition]:
         p = held.get(name)
         return _OFF if p is None or p.good or not relevant else Condition(True, p.text)
 
-    active = mode in _ACTIVE_MODES or closed
+    running = validated.line_state is LineState.RUNNING
+    active = running and (mode in _ACTIVE_MODES or closed)
     critical = facts.critical
     return {
         Id.INTERLOCK: Condition(not validated.permit),
@@ -260,7 +261,7 @@ def _of_thinking(facts: Facts, watched: Watched) -> dict[str, Condition]:
     """Estimate, forecast, plan, readiness."""
     found: dict[str, Condition] = {}
     estimate, plan, forecast = facts.estimate, facts.plan, facts.forecast
-    active = facts.after.mode in _ACTIVE_MODES
+    active = facts.after.mode in _ACTIVE_MODES and facts.after.suspended_since is None
     if facts.after.mode is Mode.OFF:
         found[Id.MISMATCH] = found[Id.OUT_OF_SPEC] = _OFF
     elif estimate is not None:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from controller.alarms.definitions import Definition, Each, alarm_list
-from controller.alarms.engine import AlarmEvent
+from controller.alarms.engine import AlarmEvent, State
 from controller.alarms.entries import ENTRIES
 from controller.alarms.export import event_of, figure_rows
 from controller.alarms.statistics import Figure, compare, statistics
@@ -79,6 +79,18 @@ class Account:
     def largest_bump(self) -> float:
         """Of all transfers; 0 if there were none."""
         return max((t.bump for t in self.transfers), default=0.0)
+
+    @property
+    def shown(self) -> tuple[AlarmEvent, ...]:
+        """Alarms and alerts without what was hidden all the time."""
+        told: set[str] = set()
+        found = []
+        for e in self.alarms:
+            if e.annunciated or (e.alert and e.state is not State.SUPPRESSED):
+                told.add(e.alarm)
+            if e.alarm in told:
+                found.append(e)
+        return tuple(found)
 
     @property
     def sheds(self) -> int:
@@ -237,7 +249,7 @@ def account_tables(account: Account, tablets: Mapping[str, Any]) -> list[Table]:
             word = {True: "met", False: "missed", None: ""}[f.good]
             load.add_row(f.name, f"{f.value:.3g}", f.goal, word)
     alarms = _table("Alarms", "at", "priority", "what", "")
-    for e in account.alarms:
+    for e in account.shown:
         kind = "alert" if e.alert else str(e.priority)
         text = f"{e.text} (first)" if e.first_out else e.text
         alarms.add_row(clock(e.time), kind, escape(text), str(e.kind))
