@@ -137,7 +137,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """State of the line now, with covariance; ``quality`` are the tablets being made now."""
+    """State of the line now, with covariance; ``quality`` are the tablets being made now.
+
+    ``tested`` says whether there was enough to test, so that ``converged`` is an answer.
+    """
 
     time: float
     names: tuple[str, ...]
@@ -147,6 +150,7 @@ class Estimate:
     converged: bool
     normalised_innovation: float
     note: str = ""
+    tested: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

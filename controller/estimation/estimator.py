@@ -162,6 +162,7 @@ class LineEstimator:
             quality=quality,
             converged=bool(enough and s.finite and surprise < self.config.innovation_limit),
             normalised_innovation=surprise if np.isfinite(surprise) else -1.0,
+            tested=enough or not s.finite,
             note="" if s.finite else "the window's arithmetic broke down; the last estimate holds",
         )
 

@@ -65,14 +65,21 @@ def count(
     config: SupervisionConfig,
     estimate: Estimate | None,
     plan: Plan | None,
+    *,
+    resting: bool = False,
 ) -> Counters:
-    """Count this cycle's innovation test and solver outcome."""
-    estimator = _streak(
-        counters.estimator_passes,
-        counters.estimator_fails,
-        estimate is not None and estimate.converged,
-        config.debounce.estimator_cycles,
-    )
+    """Count this cycle's innovation test and solver outcome.
+
+    While a closed loop is ``resting``, and until it has gone on for long enough, a test that could
+    not be made is none that failed: the ones before the stop stand.
+    """
+    estimator = counters.estimator_passes, counters.estimator_fails
+    if not resting or estimate is None or estimate.tested:
+        estimator = _streak(
+            *estimator,
+            estimate is not None and estimate.converged,
+            config.debounce.estimator_cycles,
+        )
     solver = _streak(
         counters.solver_passes,
         counters.solver_fails,

@@ -44,6 +44,7 @@ __all__ = [
     "debounce_of",
     "decide",
     "handle_requests",
+    "resting",
     "state_of",
 ]
 
@@ -101,6 +102,14 @@ _PLAIN: Mapping[Mode, State] = {
     Mode.CLOSED_LOOP: State.CLOSED,
     Mode.SHED: State.SHED,
 }
+
+
+def resting(state: SupervisionState, line_state: LineState, config: SupervisionConfig) -> bool:
+    """Whether a closed loop stands with its line, or has only just gone on after that."""
+    if state.mode is not Mode.CLOSED_LOOP:
+        return False
+    stands = line_state is not LineState.RUNNING or state.suspended_since is not None
+    return stands or state.closed_cycles < config.estimator_cycles
 
 
 def _change(state: SupervisionState, after: Mode, time: float, cause: str) -> SupervisionState:

@@ -8,7 +8,8 @@ import pytest
 
 from controller.config import SupervisionConfig
 from controller.cycle_data import CycleInputs
-from controller.supervision.findings import Counters, findings
+from controller.data import Estimate, Mode
+from controller.supervision.findings import Counters, count, findings
 from controller.supervision.permissives import (
     NEEDED_TO_CLOSE,
     NEEDED_TO_RESUME,
@@ -22,7 +23,9 @@ from controller.supervision.permissives import (
     debounce_of,
     update,
 )
+from controller.supervision.supervisor import SupervisionState, resting
 from controller.supervision_config import DebounceConfig
+from plant_models.signals import LineState
 from tests.controller.kit import EPOCH, Loop
 
 CONFIG = SupervisionConfig()
@@ -167,3 +170,38 @@ def test_the_newest_value_is_kept_with_the_older_since() -> None:
     assert (after.since, after.value, after.text) == (1.0, 7, "7 of 6")
     assert after == replace(before[Name.SOLVER], value=7, text="7 of 6")
     assert "call the engineer" in after.remedy
+
+
+def estimate(*, tested: bool, converged: bool = False) -> Estimate:
+    made = Loop().cycle().record.estimate
+    assert made is not None
+    return replace(made, tested=tested, converged=converged)
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_a_test_that_could_not_be_made_fails_only_a_loop_that_does_not_rest(rests: bool) -> None:
+    before = Counters(estimator_passes=30)
+    after = before
+    for _ in range(100):
+        after = count(after, CONFIG, estimate(tested=False), None, resting=rests)
+    wanted = (30, 0) if rests else (0, 100)
+    assert (after.estimator_passes, after.estimator_fails) == wanted
+
+
+def test_a_test_that_was_made_counts_whether_the_loop_rests_or_not() -> None:
+    before = Counters(estimator_passes=30)
+    for rests in (True, False):
+        failed = count(before, CONFIG, estimate(tested=True), None, resting=rests)
+        assert (failed.estimator_passes, failed.estimator_fails) == (30, 1)
+        passed = count(failed, CONFIG, estimate(tested=True, converged=True), None, resting=rests)
+        assert (passed.estimator_passes, passed.estimator_fails) == (31, 0)
+
+
+def test_a_loop_rests_while_its_line_stands_and_for_its_first_cycles_after() -> None:
+    closed = SupervisionState(mode=Mode.CLOSED_LOOP, closed_cycles=CONFIG.estimator_cycles)
+    assert not resting(closed, LineState.RUNNING, CONFIG)
+    assert resting(closed, LineState.HOLDING, CONFIG)
+    assert resting(replace(closed, suspended_since=1.0), LineState.RUNNING, CONFIG)
+    assert resting(replace(closed, closed_cycles=0), LineState.RUNNING, CONFIG)
+    for mode in set(Mode) - {Mode.CLOSED_LOOP}:
+        assert not resting(replace(closed, mode=mode), LineState.HELD, CONFIG)
