@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.alarms.conditions import Facts
 from controller.alarms.engine import AlarmEvent, AlarmState
+from controller.alarms.export import event_rows
 from controller.alarms.requests import AlarmRequest
 from controller.alarms.watch import AlarmMemory, AlarmSetup, watch
 from controller.alarms.wiring import doubts_of
@@ -123,10 +124,7 @@ class Oversight:
                 if str(s) != "ON"
             },
             "advice": [f"{a.id}: {a.text}: {a.reason}" for a in self.advice],
-            "alarms": [
-                [e.number, e.time, e.alarm, str(e.kind), str(e.priority), e.text, e.user, e.reason]
-                for e in self.alarm_events
-            ],
+            "alarms": event_rows(self.alarm_events),
         }
 
 
