@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from controller.advice_orders import CarryOut
 from controller.config import LinkConfig
 from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState, TargetRequest
 from controller.data import CycleRecord, Mode
 from controller.link.client import LinkError, LinkLost, LinkRefused, PlantLink, Progress
 from controller.supervision.findings import LinkStatus
-from controller.supervision.gate import WriteGate
+from controller.supervision.gate import OperatorPort, WriteGate
 from controller.supervision.modes import ModeRequest
 from plant_models.signals import Clock, Snapshot, is_good
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_GRANTED = "granted"
+_GRANTED, _DONE = "granted", "done"
 _ANSWER_WITHIN_S = 15.0
 # Share of a period that solving may take, so that the command is younger than the plant demands.
 _SOLVING_SHARE = 0.5
@@ -61,7 +62,7 @@ class View(Protocol):
 class _Asked:
     """An operator's request, the answer that is waited for, and whether a cycle has heard it."""
 
-    request: ModeRequest | TargetRequest
+    request: object
     answer: asyncio.Future[tuple[bool, str]]
     heard: bool = False
 
@@ -83,6 +84,8 @@ class Runtime:
         Clock.
     silent
         Whether nothing at all may be written now, not even our heartbeat: a standby.
+    operator
+        The way to the PLC's ``OperatorSet`` for accepted advice; without it operators enter moves.
 
     Attributes
     ----------
@@ -99,9 +102,10 @@ class Runtime:
         recorder: Callable[[], Recorder],
         clock: Clock,
         silent: Callable[[], bool] = lambda: False,
+        operator: OperatorPort | None = None,
     ) -> None:
         self._setup, self._state, self._clock, self._silent = setup, state, clock, silent
-        self._link, self._view, self._gate = link, view, WriteGate(link)
+        self._link, self._view, self._gate = link, view, WriteGate(link, operator)
         self._config: LinkConfig = setup.config.link
         self._period = float(setup.config.period_s)
         self._make_recorder = recorder
@@ -110,6 +114,7 @@ class Runtime:
         self._wake = asyncio.Event()
         self._progress: Progress | None = None
         self._refusal, self._trouble, self._lost = "", "", ""
+        self._orders_done: list[str] = []
         self._beat = state.epoch % 2**31
         self._recording: asyncio.Future[None] | None = None
         self.overruns = 0
@@ -122,20 +127,7 @@ class Runtime:
     # Operators
 
     async def ask(self, request: object) -> tuple[bool, str]:
-        """Ask for anything; answered by the next cycles."""
-        if isinstance(request, (ModeRequest, TargetRequest)):
-            return await self._ask(request)
-        return False, f"{type(request).__name__}: this controller does not take such requests"
-
-    async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
-        """Ask for a mode; answered by the next cycles."""
-        return await self._ask(request)
-
-    async def ask_target(self, request: TargetRequest) -> tuple[bool, str]:
-        """Ask for a target; answered by the next cycle."""
-        return await self._ask(request)
-
-    async def _ask(self, request: ModeRequest | TargetRequest) -> tuple[bool, str]:
+        """Ask for anything that people may ask for; answered by the next cycles."""
         asked = _Asked(request, asyncio.get_running_loop().create_future())
         self._asked.append(asked)
         self._wake.set()
@@ -143,6 +135,14 @@ class Runtime:
             return await asyncio.wait_for(asked.answer, _ANSWER_WITHIN_S)
         except TimeoutError:
             return False, f"no answer within {_ANSWER_WITHIN_S:g} s"
+
+    async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
+        """Ask for a mode."""
+        return await self.ask(request)
+
+    async def ask_target(self, request: TargetRequest) -> tuple[bool, str]:
+        """Ask for a target."""
+        return await self.ask(request)
 
     # Life
 
@@ -247,6 +247,7 @@ class Runtime:
         loop, began = asyncio.get_running_loop(), self._clock.monotonic()
         inputs = self._inputs(snapshot)
         self._refusal = self._trouble = ""
+        self._orders_done = []
         await self._recorded()
         output = await loop.run_in_executor(self._pool, self._decide, inputs)
         self._state = output.state
@@ -278,6 +279,10 @@ class Runtime:
             snapshot=snapshot,
             requests=tuple(a.request for a in new if isinstance(a.request, ModeRequest)),
             target_requests=tuple(a.request for a in new if isinstance(a.request, TargetRequest)),
+            operator_requests=tuple(
+                a.request for a in new if not isinstance(a.request, (ModeRequest, TargetRequest))
+            ),
+            orders_done=tuple(self._orders_done),
             link=LinkStatus(
                 connected=snapshot is not None,
                 alive=snapshot is not None,
@@ -313,12 +318,24 @@ class Runtime:
             self._trouble = f"not written: {', '.join(refused)}" if refused else ""
             if output.request_control is not None:
                 await self._request_control(output, output.request_control)
+            for out in output.orders:
+                await self._order(out)
             self._beat += 1
             await self._gate.beat(self._beat, output.state.mode)
         except LinkLost as error:
             self._lost = str(error)
         except LinkError as error:
             self._trouble = str(error)
+
+    async def _order(self, out: CarryOut) -> None:
+        """Carry out accepted advice in the operator's name, and tell him how it ended."""
+        text = await self._gate.order(out.order)
+        said = f"{out.order.mv} to {out.order.value:.6g}: {text}"
+        log.info("%s, %s: %s", out.order.user, out.order.reason, said)
+        self._orders_done.append(said)
+        for asked in self._asked:
+            if asked.request is out.request and not asked.answer.done():
+                asked.answer.set_result((text == _DONE, said))
 
     async def _request_control(self, output: CycleOutput, structure: str) -> None:
         answer = await self._link.request_control(
@@ -342,6 +359,9 @@ class Runtime:
             for target in output.target_answers:
                 if target.request is request:
                     asked.answer.set_result((target.accepted, target.text))
+            for answered in output.operator_answers:
+                if answered.request is request:
+                    asked.answer.set_result((answered.accepted, answered.text))
             for answer in output.answers:
                 if answer.request is request and answer.accepted is not None:
                     asked.answer.set_result((answer.accepted, answer.text))
