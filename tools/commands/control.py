@@ -29,6 +29,7 @@ from tools.clocks import SystemClock
 from tools.config_errors import ConfigError
 from tools.configuration import load_controller, load_line, load_security, load_tagmap
 from tools.pki import Party, ensure_pki, twinline_home
+from tools.product_sets import set_of_controller
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
 from tools.service import serve, told
@@ -70,6 +71,9 @@ def control(
         Path | None, typer.Option(help="Security settings; built-in ones by default.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+    product_set: Annotated[
+        Path | None, typer.Option(help="Product set of the run; by default the configured one.")
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Saved state of this controller, whose memory of the data it takes."),
@@ -79,7 +83,7 @@ def control(
     console = Console(highlight=False)
     try:
         with told(console, "controller.twin.compiled"):
-            order = _order(controller, endpoint, port, security, run, resume)
+            order = _order(controller, endpoint, port, security, run, resume, product_set)
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
@@ -97,10 +101,12 @@ def _order(
     security: Path | None,
     run: Path | None,
     resume: Path | None,
+    set_file: Path | None,
 ) -> _Order:
     config: ControllerConfig = load_controller(file)
     line_file = file.parent / config.line
-    line = load_line(line_file)
+    product, set_file = set_of_controller(config, file, set_file)
+    line = load_line(line_file) if product is None else product.line
     table = signal_table(line.line)
     setup = make_setup(
         config,
@@ -109,13 +115,14 @@ def _order(
         make_brain(config, line, table, twinline_home() / "cache"),
         product_targets(line),
         software_hash(),
+        product,
     )
     state = initial_state(setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
     if resume is not None:
         state = resumed(state, load_state(resume, setup))
     tagmap_file = file.parent / config.link.tagmap if config.link.tagmap else None
     folder = RunDir(run) if run is not None else new_run(config.name)
-    folder.keep([file, line_file, *([tagmap_file] if tagmap_file else [])])
+    folder.keep([f for f in (file, line_file, set_file, tagmap_file) if f is not None])
     folder.log_to("controller")
     listening = folder.listening("plant")
     operators = urlparse(config.link.operator_endpoint)

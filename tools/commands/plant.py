@@ -25,6 +25,7 @@ from tools.configuration import (
     load_security,
 )
 from tools.pki import ensure_pki, twinline_home
+from tools.product_sets import set_of_line
 from tools.recordings.reader import LoadedRecording, read_recording
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, server_security
@@ -38,7 +39,7 @@ RECORDED_LINE = Path("configs/lines/recorded_press.yaml")
 SCENARIO = Path("configs/scenarios/steady.yaml")
 
 # Options that mean something to one kind of plant only.
-_SIMULATED = ("scenario", "seed", "minutes")
+_SIMULATED = ("scenario", "seed", "minutes", "product_set")
 _RECORDED = ("mapping", "from_row")
 
 
@@ -56,6 +57,7 @@ class _Order:
     minutes: float | None
     hold_at: int | None
     first_row: int | None
+    recipe_id: str | None
 
 
 def plant(
@@ -73,6 +75,10 @@ def plant(
     ] = None,
     mapping: Annotated[
         Path | None, typer.Option(help="Columns and units of the recording.")
+    ] = None,
+    product_set: Annotated[
+        Path | None,
+        typer.Option(help="Product set that the PLC has loaded; its line is set up for it."),
     ] = None,
     from_row: Annotated[
         int | None, typer.Option(help="Row of the recording to begin with, from 0.", min=0)
@@ -101,11 +107,13 @@ def plant(
     console = Console(highlight=False)
     try:
         _check_options(context, recording)
+        made_set = None if product_set is None else set_of_line(product_set, line)
         line = line or (LINE if recording is None else RECORDED_LINE)
         told_by = scenario if recording is None else mapping
-        files = [f for f in (line, told_by, security) if f is not None]
+        files = [f for f in (line, product_set, told_by, security) if f is not None]
         order = _Order(
-            line=load_line(line),
+            line=load_line(line) if made_set is None else made_set.line,
+            recipe_id=None if made_set is None else made_set.recipe_id,
             source=load_scenario(scenario) if recording is None else _read(recording, mapping),
             security=SecurityConfig() if security is None else load_security(security),
             first_row=from_row,
@@ -161,7 +169,13 @@ def _plant(order: _Order) -> tuple[PlantPort, str]:
         )
         return played, _told(order.source, played.next_row)
     if saved:
-        made = Plant.resume(order.line, order.source, run_dir=folder, minutes=order.minutes)
+        made = Plant.resume(
+            order.line,
+            order.source,
+            run_dir=folder,
+            minutes=order.minutes,
+            recipe_id=order.recipe_id,
+        )
     else:
         made = Plant(
             order.line,
@@ -170,6 +184,7 @@ def _plant(order: _Order) -> tuple[PlantPort, str]:
             start_time=float(int(SystemClock().now())),
             run_dir=folder,
             minutes=order.minutes,
+            recipe_id=order.recipe_id,
         )
     return made, ""
 
