@@ -21,7 +21,9 @@ __all__ = [
     "ProductBinding",
     "ProductSet",
     "Range",
+    "as_facts",
     "binding",
+    "from_facts",
     "make_product_set",
     "product_line",
     "tuning_of",
@@ -140,6 +142,26 @@ def make_product_set(
     }
     return ProductSet(
         config=config, line=ready, tuning=tuning, content=content, hash=digest(content)
+    )
+
+
+def as_facts(product: ProductSet) -> dict[str, Any]:
+    """What has to be kept of a set, beside the line, to make it again with `from_facts`."""
+    return {
+        "config": product.config.model_dump(mode="json", by_alias=True),
+        "tuning": dict(product.tuning),
+        "content": dict(product.content),
+    }
+
+
+def from_facts(facts: Mapping[str, Any], line: ResolvedLine) -> ProductSet:
+    """The set that was kept; ``line`` is the line of that run."""
+    return ProductSet(
+        config=ProductSetConfig.model_validate(facts["config"]),
+        line=line,
+        tuning=facts["tuning"],
+        content=facts["content"],
+        hash=digest(facts["content"]),
     )
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from controller.cycle_data import CycleOutput, CycleSetup, CycleState
 from controller.data import CycleRecord
+from controller.products.sets import as_facts
 from controller.records.codec import decode, decode_state, encode, encode_state
 from plant_models.line import ResolvedLine
 
@@ -130,6 +131,8 @@ class Historian:
                 "configuration": setup.config.model_dump(mode="json", by_alias=True),
                 "line": _line_facts(setup.line),
             }
+            if setup.product is not None:
+                facts["product_set"] = as_facts(setup.product)
             self._connection.execute(
                 sa.insert(_STARTS), {"start": self.start, "facts": json.dumps(facts)}
             )

@@ -15,6 +15,7 @@ from controller.config import ControllerConfig
 from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleSetup, CycleState
 from controller.data import CycleRecord
+from controller.products.sets import ProductSet, from_facts
 from controller.records.codec import encode
 from controller.records.historian import History, HistoryError
 from plant_models.config import LineConfig, MaterialConfig, ProductConfig
@@ -27,6 +28,7 @@ __all__ = [
     "inputs_of",
     "recorded_config",
     "recorded_line",
+    "recorded_product",
     "replay",
 ]
 
@@ -81,6 +83,11 @@ def recorded_line(facts: Mapping[str, Any]) -> ResolvedLine:
         blend=MaterialConfig.model_validate(found["blend"]),
         components=tuple(MaterialConfig.model_validate(c) for c in found["components"]),
     )
+
+
+def recorded_product(facts: Mapping[str, Any], line: ResolvedLine) -> ProductSet | None:
+    """The product set that a start of the controller was bound to, if it was."""
+    return from_facts(facts["product_set"], line) if "product_set" in facts else None
 
 
 def inputs_of(record: CycleRecord) -> CycleInputs:

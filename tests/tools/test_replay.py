@@ -1,6 +1,7 @@
 """``twinline replay`` on a recorded run: exact, found out, and refused for a reason."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,19 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from controller.algorithms import make_brain
+from controller.cycle_data import initial_state, make_setup
 from controller.data import Mode
 from controller.records.codec import decode, encode
+from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
+from controller.targets import product_targets
+from plant_models.config import ZoneConfig
+from plant_models.signal_list import signal_table
+from plant_models.signals import MV, PLC
 from tests.controller.kit import LINE, TABLE, Loop, controller_config
 from tools.cli import app
 from tools.commands.replay import parse_cycles
+from tools.configuration import load_product_set
 
 CYCLES = 40
 
@@ -84,3 +92,31 @@ def test_ranges_of_cycles() -> None:
     assert parse_cycles("3:9") == (3, 9)
     assert parse_cycles("3:") == (3, None)
     assert parse_cycles(":9") == (1, 9)
+
+
+def test_a_run_with_a_product_set_is_replayed_with_that_set(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its normal ranges bound the moves; without them the same cycles come out otherwise."""
+    made = load_product_set(root / "configs/product_sets/reference_tablet.yaml")
+    narrow = {MV.TURRET_SPEED: ZoneConfig(lo=46.0, hi=46.5)}
+    config = made.config.model_copy(update={"filed": narrow, "normal": narrow})
+    made = replace(made, config=config)
+    file = tmp_path / "historian.sqlite"
+    line, table = made.line, signal_table(made.line.line)
+    settings = controller_config("pid")
+    brain = make_brain(settings, line, table, None)
+    loop = Loop(config=settings, brain=brain)  # type: ignore[arg-type]
+    loop.plant.values[PLC.RECIPE_ID] = made.recipe_id
+    loop.setup = make_setup(
+        settings, line, table, brain, product_targets(line), software_hash(), made
+    )
+    loop.state = initial_state(loop.setup, loop.state.epoch)
+    with Historian(sqlite_url(file), loop.setup, loop.state) as historian:
+        for number in range(1, CYCLES + 1):
+            historian.append(loop.cycle(*{2: (Mode.ADVISORY,)}.get(number, ())))
+    result = CliRunner().invoke(app, ["replay", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    monkeypatch.setattr("tools.commands.replay.recorded_product", lambda facts, line: None)
+    result = CliRunner().invoke(app, ["replay", str(tmp_path)])
+    assert result.exit_code == 1, result.output

@@ -16,7 +16,13 @@ from controller.cycle_data import CycleSetup, make_setup
 from controller.records.codec import CodecError
 from controller.records.hashes import software_hash
 from controller.records.historian import History, HistoryError, sqlite_url
-from controller.records.replay import ReplayReport, recorded_config, recorded_line, replay
+from controller.records.replay import (
+    ReplayReport,
+    recorded_config,
+    recorded_line,
+    recorded_product,
+    replay,
+)
 from plant_models.signal_list import signal_table
 from tools.pki import twinline_home
 
@@ -60,6 +66,7 @@ def recorded_setup(history: History, start: int) -> CycleSetup:
         make_brain(config, line, table, twinline_home() / "cache"),
         history.state_at(start, history.begun_at(start)).targets,
         software_hash(),
+        recorded_product(facts, line),
     )
 
 
