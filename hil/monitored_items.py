@@ -178,7 +178,9 @@ class SoundMonitoredItems(MonitoredItemService):
     def _create_events_monitored_item(
         self, params: ua.MonitoredItemCreateRequest
     ) -> ua.MonitoredItemCreateResult:
-        """The library's, with a where-clause that knows derived types."""
+        """The library's, with a where-clause that knows derived types; size 0 is the most here."""
+        wanted = params.RequestedParameters
+        wanted.QueueSize = wanted.QueueSize or ua.UInt32(self.isub.max_queue_size)
         result = super()._create_events_monitored_item(params)
         item = self._monitored_items.get(result.MonitoredItemId)
         if result.StatusCode.is_good() and item is not None:

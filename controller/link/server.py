@@ -23,7 +23,7 @@ from controller.link.server_events import AlarmEvents, standard_methods
 from controller.link.server_history import History, Ring, has_history
 from controller.link.server_kpis import Kpis, count, kpi_values
 from controller.link.server_methods import METHODS, Argument, Method
-from controller.link.server_nodes import ROOT, Tree
+from controller.link.server_nodes import NEW_PER_CYCLE, ROOT, Tree
 from controller.link.server_reports import report_values
 from controller.link.server_values import values_of
 from controller.link.wire import numeric_id, status, string_id
@@ -34,6 +34,8 @@ from plant_models.signals import CONTROLLER_URI, SignalTable
 __all__ = ["OperatorServer", "Person", "Requests", "SecuredServer"]
 
 log = logging.getLogger(__name__)
+
+_NEW_AT_LEISURE = 150  # new nodes per cycle while nothing is controlled
 
 
 class SecuredServer(Protocol):
@@ -158,9 +160,11 @@ class OperatorServer:
         self._kpis = count(self._kpis, output, self._period)
         values = values_of(output, link, self._table)
         values |= report_values(output, self._table) | kpi_values(self._kpis)
+        values["Trouble"] = ""
         time = output.record.time
         self._ring.add(values, time)
-        await self._tree.show(values, time)
+        new = NEW_PER_CYCLE if output.state.mode is Mode.CLOSED_LOOP else _NEW_AT_LEISURE
+        await self._tree.show(values, time, new=new)
         oversight: Any = getattr(output, "oversight", None)
         if oversight is not None and oversight.alarm_events and oversight.alarms is not None:
             await self._events.send(oversight.alarm_events, oversight.alarms)
