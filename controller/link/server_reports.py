@@ -14,6 +14,7 @@ from controller.link.server_values import Quantity, Values, moment, short_name, 
 from controller.measurement.health import HealthReport
 from controller.products.sets import ProductBinding
 from controller.supervision.advice_data import Advice, AdviceState
+from controller.supervision.diversion import Diversion
 from controller.supervision.ladder import LadderReport
 from controller.supervision.readiness_data import ReadinessReport
 from controller.supervision.service_data import ServiceReport
@@ -26,7 +27,7 @@ _ANSWER = 200  # characters of a list entry
 
 
 def report_values(output: CycleOutput, table: SignalTable) -> Values:
-    """Advice, readiness, services, health of signals, lost instruments, product and alarms."""
+    """Advice, readiness, services, health, lost instruments, diversion, product and alarms."""
     o: Any = getattr(output, "oversight", None)
     if o is None:
         return {}
@@ -37,6 +38,7 @@ def report_values(output: CycleOutput, table: SignalTable) -> Values:
         | _limits(output, table)
         | _health(o.health)
         | _ladder(o.ladder)
+        | _diversion(getattr(o, "diversion", None))
         | _product(o.product)
         | _alarms(o.alarms)
     )
@@ -140,6 +142,12 @@ def _ladder(report: LadderReport | None) -> Values:
         values[f"{path}/Expired"] = x.expired
         values[f"{path}/Text"] = x.text
     return values
+
+
+def _diversion(asked: Diversion | None) -> Values:
+    if asked is None:
+        return {}
+    return {"Diversion/Divert": asked.divert, "Diversion/Reasons": asked.reasons}
 
 
 def _product(bound: ProductBinding | None) -> Values:

@@ -42,7 +42,7 @@ class Overseen(CycleOutput):
 def overseen(output: CycleOutput, **reports: object) -> Overseen:
     """``output`` with reports; those not given are not built."""
     parts = {name: getattr(output, name) for name in CycleOutput.__slots__ if name != "oversight"}
-    names = ("readiness", "services", "health", "ladder", "product", "alarms")
+    names = ("readiness", "services", "health", "ladder", "diversion", "product", "alarms")
     empty: dict[str, object] = {**dict.fromkeys(names), "advice": (), "alarm_events": ()}
     return Overseen(**parts, oversight=SimpleNamespace(**{**empty, **reports}))
 

@@ -15,6 +15,7 @@ from controller.data import CV, Forecast, Interval, Mode
 from controller.link.server_kpis import Kpis, count, kpi_values
 from controller.link.server_reports import report_values
 from controller.link.server_values import Quantity, lookup, slug, values_of
+from controller.supervision.diversion import Diversion
 from controller.supervision.readiness_data import ReadinessLine, ReadinessReport
 from plant_models.signals import MV, PLC, LineState
 from tests.controller.kit import PERIOD, TABLE, Loop
@@ -120,6 +121,7 @@ def test_reports_of_supervision_have_their_branches(output: CycleOutput) -> None
                 divert=True,
                 shed="",
             ),
+            diversion=Diversion(divert=True, reasons=("NIR lost",)),
             product=SimpleNamespace(hash="ab12", recipe_id_wanted="R@ab12", name="t", version=3),
             alarms=AlarmState(alarms=alarms),
         ),
@@ -135,6 +137,7 @@ def test_reports_of_supervision_have_their_branches(output: CycleOutput) -> None
     assert values["Health/Feeder1/MassFlow/Category"] == "good"
     assert values["LostInstruments/NIR/Allowed"] == Quantity(600.0, "s")
     assert values["LostInstruments/CvsDropped"] == ("potency",)
+    assert values["Diversion/Reasons"] == ("NIR lost",)
     assert values["Product/RecipeIdWanted"] == "R@ab12"
     assert (values["Alarms/InAlarm"], values["Alarms/Hidden"]) == (1, 1)
     assert values["Alarms/solver/Acknowledged"] is False
