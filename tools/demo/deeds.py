@@ -88,8 +88,11 @@ def _deeds(item: Scheduled, table: SignalTable, period: int) -> list[Deed]:
     return []
 
 
-async def carry_out(deed: Deed, operator: Operator) -> None:
-    """Wait for the time of a deed and do it. Raises ``RuntimeError`` if the plant refuses."""
+async def carry_out(deed: Deed, operator: Operator, period: int) -> None:
+    """Wait for the time of a deed and do it; set points are taken while the line runs only.
+
+    Raises ``RuntimeError`` if the plant refuses.
+    """
     await operator.wait_until(deed.second)
     match deed:
         case Hold():
@@ -97,6 +100,7 @@ async def carry_out(deed: Deed, operator: Operator) -> None:
         case Restart():
             await operator.command_line("restart", "looked at")
         case Take():
+            await operator.wait_until_running(period)
             await operator.take(deed.mv, deed.change_percent, "trying it by hand")
         case Give():
             await operator.give(deed.mv, "back to control")

@@ -17,7 +17,7 @@ from controller.targets import product_targets
 from hil.hold import HOLDING_AT
 from plant_models.line import ResolvedLine, nominal_extent
 from plant_models.quality import tensile_strength_from_breaking_force
-from plant_models.signals import APC, LAB, MV, PLC, MvSpec
+from plant_models.signals import APC, LAB, MV, PLC, LineState, MvSpec
 from plant_models.units import from_si, to_si
 from tools.demo.status import Status
 from tools.people import ControllerDesk, PlantDesk
@@ -156,6 +156,11 @@ class Operator:
     async def command_line(self, command: str, reason: str) -> None:
         """Hold the line, restart it, and so on."""
         self._done(f"line: {command}", await self._plant.line_command(command, reason))
+
+    async def wait_until_running(self, period: int) -> None:
+        """Let the plant go on, period by period, until the line runs."""
+        while self._status.line_state != LineState.RUNNING:
+            await self.wait_until(self.second + period)
 
     async def take(self, spec: MvSpec, change_percent: float, reason: str) -> None:
         """Keep a set point at the plant, changed by a percentage of what it is."""

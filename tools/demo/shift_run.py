@@ -147,7 +147,7 @@ class ShiftRun:
         if script.throughput is not None:
             await self._order_throughput(operator, desk, script.throughput)
         for deed in self.order.deeds:
-            await carry_out(deed, operator)
+            await carry_out(deed, operator, script.period)
 
     async def _order_throughput(
         self, operator: Operator, desk: ControllerDesk, second: int

@@ -170,7 +170,14 @@ class Goal:
 
 
 def goals(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Goal]:
-    """Goals of the shift for the optimising controller, as far as they can be judged."""
+    """Goals of the shift for the optimising controller, as far as they can be judged.
+
+    A shift for supervision has its own, for every controller.
+    """
+    if any("supervision" in run for run in scores.values()):
+        for name, run in scores.items():
+            yield from _supervision_goals(name, run)
+        return
     nmpc, pid = scores.get("nmpc"), scores.get("pid")
     if nmpc is None:
         return
@@ -219,6 +226,37 @@ def goals(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Goal]:
         reached=f"{bump:.3f}",
         wanted=f"≤ {BUMP:g}",
         met=bump <= BUMP,
+    )
+
+
+def _supervision_goals(name: str, run: Mapping[str, Any]) -> Iterator[Goal]:
+    tablets, account = run["tablets"], run["supervision"]
+    most = tablets["floor"] + MARGIN
+    yield Goal(
+        text=f"{name}: released out of specification, floor + {MARGIN}",
+        reached=f"{tablets['released_out_of_spec']}",
+        wanted=f"≤ {most}",
+        met=tablets["released_out_of_spec"] <= most,
+    )
+    last = account["timeline"][-1]["state"]
+    yield Goal(
+        text=f"{name}: sheds, and the mode at the end",
+        reached=f"{account['sheds']}, {last}",
+        wanted="0, CLOSED_LOOP",
+        met=account["sheds"] == 0 and last == "CLOSED_LOOP",
+    )
+    bump = account["largest_bump"]
+    yield Goal(
+        text=f"{name}: largest move within a minute of a transfer, rate steps",
+        reached=f"{bump:.3f}",
+        wanted="≤ 1",
+        met=bump <= 1.0 + 1e-9,
+    )
+    yield Goal(
+        text=f"{name}: MV rates exceeded",
+        reached=f"{run['max_mv_rate_violation']:.3f}",
+        wanted="0",
+        met=run["max_mv_rate_violation"] <= 0.0,
     )
 
 
