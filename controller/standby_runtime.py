@@ -101,7 +101,7 @@ class Standby:
         self._verdict = Verdict(False, "nothing was seen yet")
         self._targets: dict[str, float] = {}
         self._own: Mapping[str, float] = {}
-        self._trouble = ""
+        self._trouble, self._by_itself = "", False
         self.silent = True
 
     def serve(self, runtime: _Runtime) -> None:
@@ -132,7 +132,8 @@ class Standby:
         await self._show(values, output.record.time)
 
     async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
-        """Ask for a mode; ADVISORY promotes a standby."""
+        """Ask for a mode; ADVISORY promotes a standby. Nothing is done automatically after that."""
+        self._by_itself = False
         accepted, text = await self._controller().ask_mode(request)
         if accepted and self.silent and request.mode is Mode.ADVISORY:
             self._promote(f"{request.user}: {request.reason}")
@@ -230,13 +231,16 @@ class Standby:
     # Taking over by itself
 
     async def _take_over(self, stop: asyncio.Event) -> None:
-        """Climb to CLOSED_LOOP as configured; stop as soon as the reason for it is gone."""
+        """Climb to CLOSED_LOOP as configured; until an operator asks, or somebody else holds it."""
         why = f"automatic takeover as configured: {self._verdict.text}"
         runtime, loop = self._controller(), asyncio.get_running_loop()
         until = loop.time() + self._config.give_up_s
-        text = ""
+        text, self._by_itself = "", True
         while not stop.is_set() and loop.time() < until:
             if runtime.mode is Mode.CLOSED_LOOP:
+                return
+            if not self._by_itself:
+                log.warning("the automatic takeover ends: an operator has asked for a mode")
                 return
             plant = await self._look_plant()
             if plant is not None and plant.mode != PlcMode.LOCAL:

@@ -1,8 +1,7 @@
 """Two controllers at one plant in one process, with a network between them that can be cut.
 
 Runtimes and standbys are the real ones; what is played is the network: every link to the plant and
-between the controllers can be cut, lose its answers, or hold a write back and deliver it late. The
-plant is the PLC's rules on instruments that show what the line was told to do.
+between the controllers can be cut, lose its answers, or hold a write back and deliver it late.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from controller.config import ControllerConfig
 from controller.cycle_data import CycleOutput, initial_state, make_setup
@@ -25,63 +22,29 @@ from controller.standby_config import StandbyConfig
 from controller.standby_runtime import Standby
 from controller.supervision.modes import ModeRequest
 from hil.plant import Plant
-from hil.plc.scan import scan
-from hil.readings import Reading, Readings
 from plant_models.signals import PLC, Payload, Snapshot, Value
 from tests.controller.kit import LINE, TABLE, TARGETS, FilterBrain, controller_config
-from tests.hil.plc_kit import readings, running_state
-from tests.hil.truth_kit import line, scenario
 
 PERIOD_S = 5
-
-
-class RulesPlant(Plant):
-    """The plant without its physics: the PLC's rules, and readings that follow the set points."""
-
-    def __init__(self) -> None:
-        super().__init__(line(), scenario("calm"), seed=1, start_time=1.7e9)
-        self.state = running_state()
-        self._random = np.random.default_rng(1)
-        self.acts: list[dict[str, float]] = []
-
-    def _scan(self) -> None:
-        self._readings = self._noisy()
-        self.state, _ = scan(self.parameters, self.state, self._readings, self.outlet.feedback)
-        self.outlet.drive(self.state.diverter.goal)
-        self._remember()
-        self.acts.append({tag: mv.act for tag, mv in self.state.mvs.items()})
-
-    def _noisy(self) -> Readings:
-        """Readings that differ a little from second to second, so that no sensor seems dead."""
-        good = readings(self.state)
-        return self._shaken(replace(good, feeders=tuple(self._shaken(f) for f in good.feeders)))
-
-    def _shaken(self, held: Any) -> Any:
-        changes = {}
-        for item in fields(held):
-            reading = getattr(held, item.name)
-            if isinstance(reading, Reading):
-                factor = 1.0 + 1e-4 * self._random.standard_normal()
-                changes[item.name] = replace(reading, value=reading.value * factor)
-        return replace(held, **changes)
 
 
 @dataclass
 class Network:
     """Who is cut off from whom.
 
-    ``deaf`` do not hear answers to writes, writes of the ``slow`` arrive after ``delay_s`` or never,
-    the ``frozen`` stop between reading and writing. ``late`` are writes on their way: due second,
-    session, writes.
+    ``deaf`` do not hear answers to writes; writes of the ``slow`` arrive after ``delay_s``, or
+    never; the ``frozen`` stop between reading and writing. ``late`` are writes on their way: due
+    second, session, writes. ``acts`` are the set points in use [SI], second by second.
     """
 
-    plant: RulesPlant
+    plant: Plant
     cut: set[frozenset[str]] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     delay_s: int | None = None
     late: list[tuple[int, str, dict[str, Payload]]] = field(default_factory=list)
+    acts: list[dict[str, float]] = field(default_factory=list)
     tick: asyncio.Event = field(default_factory=asyncio.Event)
 
     def apart(self, one: str, other: str) -> bool:
@@ -91,6 +54,7 @@ class Network:
         """One control period; what was held back arrives in it, second by second."""
         for _ in range(PERIOD_S):
             self.plant.advance(1)
+            self.acts.append({tag: mv.act for tag, mv in self.plant.state.mvs.items()})
             due = [item for item in self.late if item[0] <= self.plant.second]
             self.late = [item for item in self.late if item[0] > self.plant.second]
             for _, session, writes in due:
