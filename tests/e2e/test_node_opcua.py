@@ -179,7 +179,8 @@ def site(played: tuple[dict[str, Any], ControllerSite]) -> ControllerSite:
 
 
 def test_a_stranger_and_a_guessed_password_stay_outside(found: dict[str, Any]) -> None:
-    assert found["stranger"] and found["wrongPassword"]
+    assert "BadCertificateUntrusted" in found["stranger"]
+    assert "BadUserAccessDenied" in found["wrongPassword"]
 
 
 def test_the_tree_can_be_browsed(found: dict[str, Any]) -> None:
