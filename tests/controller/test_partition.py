@@ -208,8 +208,22 @@ def test_without_the_rules_of_the_plc_an_old_epoch_would_come_back(
 
     monkeypatch.setattr("hil.plc.handshake.judge_frame", lenient)
     monkeypatch.setattr(Plant, "_may_write", lambda self, session: True)
-    _, order = accepted_epochs(asyncio.run(played(20, seed=7)).plant)
-    assert len(order) > len(set(order))
+
+    async def scenario() -> Play:
+        """A frame is held back for 80 s, in which the standby takes over."""
+        play = Play(seed=1)
+        await play.close()
+        await play.periods(3)
+        play.network.slow, play.network.delay_s = {"A"}, 80
+        await play.periods(1)
+        play.network.cut = {frozenset({"A", "plant"})}
+        await play.periods(18)
+        assert play.standby.closed
+        await play.stop()
+        return play
+
+    _, order = accepted_epochs(asyncio.run(scenario()).plant)
+    assert order[0] in order[1:]
 
 
 def test_a_standby_writes_nothing_at_all() -> None:
