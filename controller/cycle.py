@@ -18,7 +18,9 @@ from controller.brain import Brain, Forced, Step
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState
 from controller.data import Command, CycleRecord, Mode, Targets, Validated
 from controller.oversight import Begun, begin, divert, finish
+from controller.plant_clock import PlantClock, steady_time
 from controller.products.sets import binding
+from controller.products.watch import shadowed
 from controller.supervision.bumpless import ramp
 from controller.supervision.findings import Counters, count, findings
 from controller.supervision.gate import withhold
@@ -84,6 +86,7 @@ def run_cycle(
     cycle, timer = state.cycle + 1, _Timer(clock)
 
     # 1 read
+    inputs, plant_clock = _steady(inputs, state)
     snapshot = inputs.snapshot or Snapshot(time=state.time, scan_id=state.scan_id, values={})
 
     # 2 validate, and hear the operators: a new mode holds from this cycle on
@@ -107,6 +110,7 @@ def run_cycle(
         targets=targets,
         mode=heard.state.mode,
         estimate=state.last_estimate,
+        clock=plant_clock.text,
     )
     validated, targets = begun.validated, begun.targets
     timer.lap("validate")
@@ -166,6 +170,17 @@ def run_cycle(
         diversion=diversion,
     )
     timer.lap("act")
+    products = shadowed(
+        watching.product,
+        setup.shadow,
+        validated,
+        step,
+        targets,
+        diameter=setup.oversight.diameter,
+        config=setup.config.supervision.products,
+        deadline_s=inputs.deadline_s,
+    )
+    watching = replace(watching, product=products)
 
     # 7 record
     after = CycleState(
@@ -184,6 +199,7 @@ def run_cycle(
         last_plan=None if step is None else step.plan,
         last_estimate=estimate,
         oversight=watching,
+        plant_clock=plant_clock,
     )
     answers = heard.answers + decision.answers
     transitions = heard.transitions + decision.transitions
@@ -211,6 +227,14 @@ def run_cycle(
         orders=orders,
         product_order=watching.product.order,
     )
+
+
+def _steady(inputs: CycleInputs, state: CycleState) -> tuple[CycleInputs, PlantClock]:
+    """The inputs in time that goes on whatever the plant's clock does."""
+    if inputs.snapshot is None:
+        return inputs, state.plant_clock
+    snapshot, clock = steady_time(inputs.snapshot, state.plant_clock)
+    return replace(inputs, snapshot=snapshot), clock
 
 
 def _validate(

@@ -13,7 +13,9 @@ from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.data import Command, CycleRecord, Estimate, Mode, Plan, Targets
 from controller.oversight import Oversight, OversightSetup, OversightState
+from controller.plant_clock import PlantClock
 from controller.products.sets import ProductSet, binding
+from controller.products.watch import Candidate
 from controller.supervision.authority import Authority
 from controller.supervision.diversion import quality_limits
 from controller.supervision.findings import Counters, LinkStatus
@@ -81,6 +83,7 @@ class CycleState:
     last_plan: Plan | None = None
     last_estimate: Estimate | None = None
     oversight: OversightState = field(default_factory=OversightState)
+    plant_clock: PlantClock = field(default_factory=PlantClock)
 
     @property
     def mode(self) -> Mode:
@@ -104,6 +107,7 @@ class CycleSetup:
     hashes: Mapping[str, str]
     oversight: OversightSetup
     product: ProductSet | None = None
+    shadow: Candidate | None = None
 
     @property
     def has_estimator(self) -> bool:

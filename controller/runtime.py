@@ -21,6 +21,7 @@ from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState, TargetRequest
 from controller.data import CycleRecord, Mode
 from controller.link.client import LinkError, LinkLost, LinkRefused, PlantLink, Progress
+from controller.reload import product_change
 from controller.supervision.findings import LinkStatus
 from controller.supervision.gate import OperatorPort, WriteGate
 from controller.supervision.modes import ModeRequest
@@ -91,6 +92,8 @@ class Runtime:
     ----------
     overruns : int
         Cycles whose wall time exceeded their period.
+    change : str
+        Hash of a product set that was ordered, to load or to shadow; `run` ends with it.
     """
 
     def __init__(
@@ -118,11 +121,17 @@ class Runtime:
         self._beat = state.epoch % 2**31
         self._recording: asyncio.Future[None] | None = None
         self.overruns = 0
+        self.change = ""
 
     @property
     def mode(self) -> Mode:
         """Mode after the last cycle."""
         return self._state.mode
+
+    @property
+    def state(self) -> CycleState:
+        """State after the last cycle."""
+        return self._state
 
     # Operators
 
@@ -147,11 +156,11 @@ class Runtime:
     # Life
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until ``stop`` is set, then leave in order."""
+        """Run until ``stop`` is set or a change is ordered, then leave in order."""
         loop = asyncio.get_running_loop()
         recorder = await loop.run_in_executor(self._pool, self._make_recorder)
         try:
-            while not stop.is_set():
+            while not stop.is_set() and not self.change:
                 if self._link.up:
                     await self._next(stop, recorder)
                 else:
@@ -194,7 +203,7 @@ class Runtime:
     async def _reconnect(self, stop: asyncio.Event, recorder: Recorder) -> None:
         """Try fresh connections with growing pauses; operators are answered meanwhile."""
         pause, last_cycle = self._config.reconnect_min_s, self._clock.monotonic()
-        while not stop.is_set():
+        while not stop.is_set() and not self.change:
             try:
                 if await _unless(stop, self._connect()):
                     self._lost = ""
@@ -270,6 +279,7 @@ class Runtime:
             log.info("%s -> %s: %s", transition.before, transition.after, transition.reason)
         await self._view.publish(replace(output, record=record), self._lost or "connected")
         self._answer(output)
+        self.change = product_change(output.state, self._setup)
 
     def _inputs(self, snapshot: Snapshot | None) -> CycleInputs:
         new = [a for a in self._asked if not a.heard]

@@ -54,7 +54,7 @@ def set_of_controller(
 
 
 def known_sets(config: ControllerConfig, file: Path) -> dict[str, ProductSet]:
-    """Sets by hash that a running controller can load: those beside its own, of its own tuning.
+    """Sets by hash that a running controller can load: those beside its own that know it by name.
 
     One that is not usable is left out, and the log says why.
     """
@@ -65,6 +65,6 @@ def known_sets(config: ControllerConfig, file: Path) -> dict[str, ProductSet]:
         except ConfigError as error:
             log.warning("%s is left out: %s", path, error)
             continue
-        if not unbound(config, made):
+        if config.name in made.controllers:
             known[made.hash] = made
     return known

@@ -40,8 +40,9 @@ class ProductSet:
     """A product set, resolved.
 
     ``line`` is the line as it is set up for the product; ``tuning`` the digest of each
-    controller's tuning by the controller's name; ``content`` what ``hash`` is made from. ``filed``
-    and ``normal`` are ranges by MV tag in the line's plant units.
+    controller's tuning by the controller's name and ``controllers`` their settings (none where the
+    set was read from a record); ``content`` what ``hash`` is made from. ``filed`` and ``normal``
+    are ranges by MV tag in the line's plant units.
     """
 
     config: ProductSetConfig
@@ -49,6 +50,7 @@ class ProductSet:
     tuning: Mapping[str, str]
     content: Mapping[str, Any] = field(repr=False)
     hash: str
+    controllers: Mapping[str, ControllerConfig] = field(default_factory=dict, repr=False)
 
     @property
     def recipe_id(self) -> str:
@@ -69,6 +71,12 @@ class ProductSet:
     def label(self) -> str:
         """Name, version and hash, for people."""
         return f"{self.config.name} version {self.config.version} ({self.hash})"
+
+    def settings(self, running: ControllerConfig) -> ControllerConfig:
+        """The set's tuning of a controller, with the links and rules of the ``running`` one."""
+        own = {"line", "link", "supervision", "product_set"}
+        update = {name: getattr(running, name) for name in own}
+        return self.controllers[running.name].model_copy(update=update)
 
     def same_product(self, other: ProductSet) -> bool:
         """Whether the other set makes the same product: then only models or tuning differ."""
@@ -122,7 +130,7 @@ def make_product_set(
     controllers
         Those that the set names.
     """
-    ready = product_line(config, line)
+    ready, controllers = product_line(config, line), tuple(controllers)
     tuning = {c.name: digest(tuning_of(c)) for c in controllers}
     content = {
         "set": config.model_dump(
@@ -141,7 +149,12 @@ def make_product_set(
         "tuning": tuning,
     }
     return ProductSet(
-        config=config, line=ready, tuning=tuning, content=content, hash=digest(content)
+        config=config,
+        line=ready,
+        tuning=tuning,
+        content=content,
+        hash=digest(content),
+        controllers={c.name: c for c in controllers},
     )
 
 

@@ -25,14 +25,9 @@ from controller.cycle_data import (
     make_setup,
 )
 from controller.data import Mode
-from controller.products.requests import (
-    ProductAction,
-    ProductRequest,
-    ProductState,
-    handle_product_requests,
-    loaded,
-)
+from controller.products.requests import ProductAction, ProductRequest
 from controller.products.sets import ProductSet
+from controller.reload import product_change, reloaded
 from controller.supervision.modes import ModeRequest
 from controller.supervision.permissives import Name
 from controller.targets import product_targets
@@ -128,22 +123,23 @@ class Room:
     plant: Plant
     setup: CycleSetup
     state: CycleState
-    products: ProductState
     refusal: str = ""
     said: list[str] = field(default_factory=list)
 
     @classmethod
     def beside(cls, plant: Plant) -> Room:
         setup = set_up(product(A))
-        products = ProductState(active=product(A).hash)
-        return cls(plant, setup, initial_state(setup, EPOCH), products)
+        return cls(plant, setup, initial_state(setup, EPOCH))
 
-    def cycle(self, *wanted: Mode) -> CycleOutput:
+    def cycle(self, *wanted: Mode, asked: ProductRequest | None = None) -> CycleOutput:
         requests = tuple(
             ModeRequest(mode=m, user=USER, role="operator", reason="changeover") for m in wanted
         )
         inputs = CycleInputs(
-            snapshot=read_snapshot(self.plant), requests=requests, refusal=self.refusal
+            snapshot=read_snapshot(self.plant),
+            requests=requests,
+            operator_requests=() if asked is None else (asked,),
+            refusal=self.refusal,
         )
         out = run_cycle(inputs, self.state, self.setup, perf_counter)
         self.state, self.refusal = out.state, ""
@@ -174,7 +170,7 @@ class Room:
         raise AssertionError(self.said[-3:])
 
     def load(self, wanted: str) -> str:
-        """A person of quality loads a set; the answer."""
+        """A person of quality loads a set; the answer. The controller goes on with it."""
         request = ProductRequest(
             set_hash=product(wanted).hash,
             action=ProductAction.LOAD,
@@ -182,30 +178,28 @@ class Room:
             role="quality",
             reason="order 12",
         )
-        known = {product(n).hash: product(n) for n in (A, B)}
-        config = self.setup.config.supervision
-        self.products, (answer,) = handle_product_requests(
-            self.products, [request], mode=self.state.mode, known=known, config=config
-        )
-        if answer.accepted:
-            self.setup = set_up(known[self.products.order])
-            fresh = initial_state(self.setup, EPOCH)
-            self.state = replace(
-                fresh,
-                cycle=self.state.cycle,
-                sequence=self.state.sequence,
-                time=self.state.time,
-                supervision=replace(self.state.supervision, permissives={}),
-            )
-            self.products = loaded(self.products, self.products.order)
+        self.plant.advance(PERIOD)
+        out = self.cycle(asked=request)
+        (answer,) = out.operator_answers
+        change = product_change(self.state, self.setup)
+        assert bool(change) == answer.accepted
+        if change:
+            self.setup = set_up(known()[change])
+            self.state = reloaded(self.state, self.setup)
+            assert product_change(self.state, self.setup) == ""
         return answer.text
+
+
+def known() -> dict[str, ProductSet]:
+    return {product(name).hash: product(name) for name in (A, B)}
 
 
 def set_up(made: ProductSet) -> CycleSetup:
     config = load_controller(CONFIGS / "controllers/pid.yaml")
     table = signal_table(made.line.line)
     brain = make_brain(config, made.line, table, None)
-    return make_setup(config, made.line, table, brain, product_targets(made.line), product=made)
+    targets = product_targets(made.line)
+    return make_setup(config, made.line, table, brain, targets, product=made, known=known())
 
 
 def test_from_one_product_to_the_next_in_closed_loop(foreign: dict[int, float]) -> None:

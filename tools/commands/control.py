@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlparse
@@ -15,26 +17,34 @@ from rich.console import Console
 from controller.algorithms import make_brain
 from controller.config import ControllerConfig
 from controller.cycle_data import CycleSetup, CycleState, initial_state, make_setup
+from controller.link.advisor import PlantAdvisor
 from controller.link.client import Credentials, PlantLink
 from controller.link.server import OperatorServer
 from controller.link.tagmap import TagMapConfig
+from controller.products.sets import ProductSet
+from controller.products.watch import Candidate
 from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
 from controller.records.state_file import load_state, resumed
+from controller.reload import reloaded
 from controller.runtime import Runtime
 from controller.targets import product_targets
 from hil.hardening import HardenedServer, caller
+from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
+from plant_models.signals import Clock
 from tools.clocks import SystemClock
 from tools.config_errors import ConfigError
 from tools.configuration import load_controller, load_line, load_security, load_tagmap
 from tools.pki import Party, ensure_pki, twinline_home
-from tools.product_sets import set_of_controller
+from tools.product_sets import known_sets, set_of_controller
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
 from tools.service import serve, told
 
 __all__ = ["control"]
+
+log = logging.getLogger(__name__)
 
 BAD_INPUT = 2
 _EPOCH_BITS = 52  # a number on the wire that a float holds exactly
@@ -53,6 +63,7 @@ class _Order:
     endpoint: str
     host: str
     port: int
+    known: Mapping[str, ProductSet]
 
 
 def control(
@@ -106,17 +117,9 @@ def _order(
     config: ControllerConfig = load_controller(file)
     line_file = file.parent / config.line
     product, set_file = set_of_controller(config, file, set_file)
+    known = {} if set_file is None else known_sets(config, set_file)
     line = load_line(line_file) if product is None else product.line
-    table = signal_table(line.line)
-    setup = make_setup(
-        config,
-        line,
-        table,
-        make_brain(config, line, table, twinline_home() / "cache"),
-        product_targets(line),
-        software_hash(),
-        product,
-    )
+    setup = _setup(config, line, product, known)
     state = initial_state(setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
     if resume is not None:
         state = resumed(state, load_state(resume, setup))
@@ -136,11 +139,45 @@ def _order(
         endpoint=endpoint or (listening.endpoint if listening else config.link.endpoint),
         host=operators.hostname or "127.0.0.1",
         port=port if port is not None else operators.port or 4841,
+        known=known,
     )
 
 
-def _credentials(party: Party, order: _Order) -> Credentials:
-    user = order.security.user_with("controller")
+def _setup(
+    config: ControllerConfig,
+    line: ResolvedLine,
+    product: ProductSet | None,
+    known: Mapping[str, ProductSet],
+) -> CycleSetup:
+    table = signal_table(line.line)
+    return make_setup(
+        config,
+        line,
+        table,
+        make_brain(config, line, table, twinline_home() / "cache"),
+        product_targets(line),
+        software_hash(),
+        product,
+        known,
+    )
+
+
+def _changed(order: _Order, state: CycleState, wanted: str) -> _Order:
+    """The order to go on with: another product set in force, or a candidate in shadow."""
+    made = order.known[wanted]
+    config = made.settings(order.config)
+    if wanted == state.oversight.product.order:
+        log.info("loading the product set %s", made.label)
+        setup = _setup(config, made.line, made, order.known)
+        return replace(order, config=config, setup=setup, state=reloaded(state, setup))
+    log.info("%s runs in shadow", made.label)
+    table = signal_table(made.line.line)
+    brain = make_brain(config, made.line, table, twinline_home() / "cache")
+    setup = replace(order.setup, shadow=Candidate(wanted, brain))
+    return replace(order, setup=setup, state=state)
+
+
+def _credentials(party: Party, order: _Order, user: str) -> Credentials:
     return Credentials(
         user=user,
         password=read_password(order.run.secrets / f"{user}.password"),
@@ -151,19 +188,37 @@ def _credentials(party: Party, order: _Order) -> Credentials:
     )
 
 
-async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
-    clock, config = SystemClock(), order.security
-    parties = ensure_pki(twinline_home(), days=config.certificate_days, bits=config.key_bits)
-    ensure_secrets(order.run.secrets, config)
-    me = parties["controller"]
-    link = PlantLink(
+def _link(order: _Order, who: Credentials, clock: Clock) -> PlantLink:
+    return PlantLink(
         order.setup.table,
         order.config.link,
-        _credentials(me, order),
+        who,
         clock,
         endpoint=order.endpoint,
         tagmap=order.tagmap,
     )
+
+
+async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
+    """Run until stopped; a change of product or model ends one runtime and begins the next."""
+    while True:
+        runtime, port = await _run_once(order, console, stop)
+        if not runtime.change or stop.is_set():
+            return
+        changed = await asyncio.to_thread(_changed, order, runtime.state, runtime.change)
+        order = replace(changed, port=port)
+
+
+async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tuple[Runtime, int]:
+    clock, config = SystemClock(), order.security
+    parties = ensure_pki(twinline_home(), days=config.certificate_days, bits=config.key_bits)
+    ensure_secrets(order.run.secrets, config)
+    me = parties["controller"]
+    link = _link(order, _credentials(me, order, config.user_with("controller")), clock)
+    advisor = None
+    if order.config.supervision.advice.accept == "operator_set":
+        person = _credentials(me, order, config.user_with("operator"))
+        advisor = PlantAdvisor(lambda: _link(order, person, clock), order.tagmap)
     server = OperatorServer(
         HardenedServer(server_security(me, order.run.secrets, config, clock)),
         caller,
@@ -180,6 +235,7 @@ async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
         server,
         lambda: Historian(sqlite_url(order.run.historian), order.setup, order.state),
         clock,
+        operator=advisor,
     )
     await server.start(runtime)
     order.run.announce("controller", server.endpoint)
@@ -193,3 +249,4 @@ async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
     finally:
         order.run.withdraw("controller")
         await server.stop()
+    return runtime, urlparse(server.endpoint).port or order.port
