@@ -25,7 +25,7 @@ from controller.link.server_kpis import Kpis, count, kpi_values
 from controller.link.server_methods import METHODS, Argument, Method
 from controller.link.server_nodes import NEW_PER_CYCLE, ROOT, Tree
 from controller.link.server_reports import report_values
-from controller.link.server_values import values_of
+from controller.link.server_values import Shown, values_of
 from controller.link.wire import numeric_id, status, string_id
 from controller.supervision.roles import Action, allowed
 from controller.supervision_config import SupervisionConfig
@@ -109,6 +109,7 @@ class OperatorServer:
         self._table, self._period, self._alarms = table, period_s, alarms or {}
         self._host, self._port = host, port
         self._kpis, self._ring = Kpis(), Ring()
+        self._more: dict[str, Shown] = {}
         self._tree: Tree | None = None
         self._events: AlarmEvents | None = None
 
@@ -141,6 +142,12 @@ class OperatorServer:
         """Stop listening."""
         await self._server.stop()
 
+    async def show(self, values: Mapping[str, Shown], time: float) -> None:
+        """Show more than cycles do, by path, from plant ``time`` [s, UTC] on until shown anew."""
+        self._more |= values
+        if self._tree is not None:
+            await self._tree.show(values, time, partly=True)
+
     async def publish(self, output: CycleOutput, link: str) -> None:
         """Show what a cycle has decided.
 
@@ -160,7 +167,7 @@ class OperatorServer:
         self._kpis = count(self._kpis, output, self._period)
         values = values_of(output, link, self._table)
         values |= report_values(output, self._table) | kpi_values(self._kpis)
-        values["Trouble"] = ""
+        values |= self._more | {"Trouble": ""}
         time = output.record.time
         self._ring.add(values, time)
         new = NEW_PER_CYCLE if output.state.mode is Mode.CLOSED_LOOP else _NEW_AT_LEISURE

@@ -174,6 +174,38 @@ def test_what_goes_wrong_while_showing_is_shown_and_the_next_cycle_goes_on(on_si
     on_site(scenario)
 
 
+def test_what_others_show_stays_while_cycles_go_by(on_site: Run) -> None:
+    async def scenario(site: ControllerSite) -> None:
+        async with site.client("observer") as client:
+            await site.server.show({"Standby/Silent": True}, site.loop.state.time)
+            changes = Changes()
+            node = client.get_node(f"ns={await site.namespace(client)};s=Controller/Standby/Silent")
+            subscription = await client.create_subscription(50, changes)
+            await subscription.subscribe_data_change(node)
+            for _ in range(3):
+                await site.cycle()
+                await asyncio.sleep(0.06)
+            await site.server.show({"Standby/Silent": False}, site.loop.state.time)
+            async with asyncio.timeout(5.0):
+                await changes.told.wait()
+            assert changes.values == [True, False]
+
+    on_site(scenario)
+
+
+class Changes:
+    """Values of a subscription; ``told`` once one is false."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.told = asyncio.Event()
+
+    def datachange_notification(self, _: Any, value: Any, __: Any) -> None:
+        self.values.append(value)
+        if value is False:
+            self.told.set()
+
+
 def test_showing_a_cycle_costs_next_to_nothing(on_site: Run) -> None:
     """At most 5 ms of processor time, all values subscribed to."""
 
