@@ -12,6 +12,7 @@ from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleOutput, CycleState, initial_state, make_setup
 from controller.data import Mode
 from hil.plc.handshake import apply_frame, received_frame, request_control
+from hil.plc.modes import operator_set, set_local
 from hil.plc.scan import scan
 from hil.plc.sequence import line_command, powers
 from hil.plc.state import Diverter, PlcState
@@ -81,14 +82,27 @@ class PlcLine:
         self.plc, answer = line_command(parameters(), self.plc, name, "test of stops")
         assert answer == "done", answer
 
-    def cycle(self, *modes: Mode) -> CycleOutput:
+    def local(self, tag: str, local: bool) -> None:
+        """The operator keeps a set point at the PLC, or gives it back."""
+        self.plc, answer = set_local(parameters(), self.plc, tag, local, "test of a takeover")
+        assert answer == "done", answer
+
+    def set_by_hand(self, tag: str, value: float) -> None:
+        """The operator moves a set point that he keeps, in its plant unit."""
+        self.plc, answer = operator_set(parameters(), self.plc, tag, value, "test of a takeover")
+        assert answer == "done", answer
+
+    def cycle(self, *modes: Mode, asked: tuple[object, ...] = ()) -> CycleOutput:
         """One control period: the line goes on, the cycle runs, its effects are carried out."""
         for _ in range(PERIOD):
             self.plc, _ = scan(parameters(), self.plc, self._readings, self._outlet.feedback)
             self._outlet.drive(self.plc.diverter.goal)
             self._readings = self._read()
         inputs = CycleInputs(
-            snapshot=self._snapshot(), requests=tuple(map(ask, modes)), refusal=self._refusal
+            snapshot=self._snapshot(),
+            requests=tuple(map(ask, modes)),
+            operator_requests=asked,
+            refusal=self._refusal,
         )
         output = run_cycle(inputs, self.state, self.setup, lambda: 0.0)
         self.state, self._refusal = output.state, ""
@@ -141,6 +155,10 @@ class PlcLine:
                 for f in seen.feeders
             ),
             level=noisy(seen.level),
+            potency=noisy(Reading(1.0)),
+            paddle_speed=noisy(Reading(1.0), on.press),
+            pre_force=noisy(Reading(0.45 * seen.main_force.value), on.press),
+            ejection=noisy(Reading(190.0), on.press),
             main_force=noisy(seen.main_force, on.press),
             turret_speed=noisy(seen.turret_speed, on.press),
             fill_depth=noisy(seen.fill_depth),
