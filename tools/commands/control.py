@@ -227,6 +227,7 @@ async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tup
         period_s=order.config.period_s,
         host=order.host,
         port=order.port,
+        alarms=order.setup.oversight.alarms.definitions,
     )
     runtime = Runtime(
         order.setup,
