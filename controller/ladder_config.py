@@ -55,7 +55,8 @@ class DiversionConfig(StrictModel):
     They are while an estimated mean lies within ``scatter_margin`` standard deviations of single
     tablets (``weight_scatter_percent``, ``strength_scatter_percent``; of the mean of one revolution
     for the assay) of a limit, or beyond it, for ``after_cycles``; no more once it has been inside
-    by another ``return_margin`` of them for ``return_cycles``.
+    by another ``return_margin`` of them for ``return_cycles``. The assay, which comes with the
+    powder, is looked at ``assay_ahead_s`` ahead, at the pace at which it changes.
     """
 
     enabled: bool = True
@@ -64,6 +65,7 @@ class DiversionConfig(StrictModel):
     weight_scatter_percent: Positive = 0.97
     strength_scatter_percent: Positive = 5.0
     assay_scatter_percent: Positive = 0.5
+    assay_ahead_s: Annotated[float, Field(ge=0.0, le=120.0)] = 20.0
     after_cycles: Cycles = 2
     return_cycles: Cycles = 12
 

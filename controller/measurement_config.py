@@ -92,7 +92,7 @@ class MeasurementConfig(StrictModel):
     checks: tuple[SignalCheckConfig, ...] = _CHECKS
     spike_window: Annotated[int, Field(ge=5, le=61)] = 11
     spike_deviations: Positive = 8.0
-    spikes_of_60: Annotated[int, Field(ge=2, le=60)] = 8
+    spikes_of_60: Annotated[int, Field(ge=2, le=60)] = 6
     twin_window: Readings = 24
     twin_mean_square: Positive = 9.0
     twin_far: Positive = 10.0
@@ -107,10 +107,10 @@ class MeasurementConfig(StrictModel):
         drift_percent=2.0, bias_percent=4.0, lost_percent=8.0, filter_s=240.0
     )
     forces: RedundancyConfig = RedundancyConfig(
-        drift_percent=6.0, bias_percent=10.0, lost_percent=20.0, filter_s=15.0, follows_s=900.0
+        drift_percent=4.5, bias_percent=5.5, lost_percent=6.5, filter_s=15.0, follows_s=200.0
     )
     feed_factor: RedundancyConfig = RedundancyConfig(
-        drift_percent=8.0, bias_percent=15.0, lost_percent=60.0, filter_s=60.0, follows_s=900.0
+        drift_percent=8.0, bias_percent=12.0, lost_percent=60.0, filter_s=60.0, follows_s=900.0
     )
     balance: RedundancyConfig = RedundancyConfig(
         drift_percent=2.5,

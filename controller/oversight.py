@@ -153,6 +153,7 @@ def begin(
     targets: Targets,
     mode: Mode,
     estimate: Estimate | None,
+    clock: str = "",
 ) -> Begun:
     """From validated data to what the algorithm sees.
 
@@ -172,12 +173,20 @@ def begin(
         Of this cycle, after the requests for modes.
     estimate
         Of the cycle before.
+    clock
+        What is wrong with the plant's clock.
     """
     config, asked = setup.config, tuple(requests)
     health, memory = HealthReport(), state.health
     if validated is not None:
         validated, health, memory = assess(
-            validated, snapshot, state.health, config.measurement, estimate=estimate
+            validated,
+            snapshot,
+            state.health,
+            config.measurement,
+            estimate=estimate,
+            held=state.ladder.held,
+            clock=clock,
         )
     ladder_state, ladder = climb(
         state.ladder,

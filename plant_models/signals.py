@@ -39,6 +39,7 @@ __all__ = [
     "Snapshot",
     "Value",
     "Writer",
+    "is_bad",
     "is_good",
 ]
 
@@ -56,6 +57,11 @@ Payload = Scalar | tuple[float, ...] | None
 def is_good(status: int) -> bool:
     """Whether an OPC UA status code has severity Good (OPC 10000-4, 7.39)."""
     return status & 0xC0000000 == GOOD
+
+
+def is_bad(status: int) -> bool:
+    """Whether an OPC UA status code has severity Bad."""
+    return status & BAD != 0
 
 
 class DataType(StrEnum):
@@ -199,7 +205,7 @@ class Snapshot:
     def number(self, tag: str) -> float | None:
         """Value of ``tag`` in its plant unit if its status is Good and it is a number."""
         item = self.values.get(tag)
-        if item is None or not is_good(item.status) or isinstance(item.value, (str, tuple)):
+        if item is None or not is_good(item.status) or isinstance(item.value, (bool, str, tuple)):
             return None
         return None if item.value is None else float(item.value)
 

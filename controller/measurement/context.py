@@ -9,17 +9,16 @@ __all__ = ["excused"]
 
 _VOLUMETRIC = frozenset({RefillPhase.ACTIVE.value, RefillPhase.SETTLING.value})
 _FEEDER = "Line/Feeder"
-_FLOWING = ("Line/Press/", "Line/FeedFrame/", "Line/Formulation/")
+_FLOWING = ("Line/Press/", "Line/FeedFrame/")
 _FLOW = "/MassFlow/PV"
-_ALL_FEEDERS = "Line/Formulation/"
+_MADE = "Line/Formulation/"
 
 
 def excused(tag: str, seen: Validated, snapshot: Snapshot) -> str:
     """Why a measurement that cannot be used is as it should be; empty if it is not.
 
-    A refill excuses the load cell of its feeder and, as long as it settles, what is made of its
-    flow; a line that does not run all that needs flowing powder. A phase that cannot be read
-    excuses nothing.
+    A refill excuses the load cell of its feeder, a line that does not run all that needs flowing
+    powder. A phase that cannot be read excuses nothing. Total feed and ratios are no instruments.
     """
     if seen.line_state is not LineState.RUNNING and (
         tag.startswith(_FLOWING) or tag.endswith(_FLOW)
@@ -28,8 +27,6 @@ def excused(tag: str, seen: Validated, snapshot: Snapshot) -> str:
     if tag.startswith(_FEEDER):
         unit = tag[: tag.index("/", len(_FEEDER))]
         return "refill" if snapshot.text(f"{unit}/Refill/PV") in _VOLUMETRIC else ""
-    if tag.startswith(_ALL_FEEDERS):
-        for i in range(1, len(seen.refills) + 1):
-            if snapshot.text(f"{_FEEDER}{i}/Refill/PV") in _VOLUMETRIC:
-                return "refill"
+    if tag.startswith(_MADE):
+        return "made of the feeders' flows, which are judged themselves"
     return ""

@@ -18,6 +18,7 @@ from controller.measurement.expectation import expected_readings
 from controller.measurement.ne107 import (
     DEFECTS,
     Defect,
+    DefectAction,
     Ne107,
     SignalHealth,
     defect_of,
@@ -26,11 +27,16 @@ from controller.measurement.redundancy import Residuals, follow
 from controller.measurement.second_opinion import deviations, opinions
 from controller.measurement.signal_watch import Finding, SignalMemory, watch
 from controller.measurement_config import MeasurementConfig
-from plant_models.signals import LineState, Snapshot
+from plant_models.signals import LAB, PLC, LineState, Snapshot
 
 __all__ = ["HealthReport", "HealthState", "assess"]
 
 _FRESH = SignalMemory()
+_SAMPLE = (LAB.WEIGHT, LAB.THICKNESS, LAB.FORCE)
+_PASSING = (Defect.CONTEXT, Defect.NOT_NEW, Defect.SPIKE)
+_UNBELIEVED = frozenset(
+    d for d, row in DEFECTS.items() if row.action is DefectAction.SUBSTITUTE and d not in _PASSING
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,8 @@ def assess(
     *,
     expected: Mapping[str, tuple[float, float]] | None = None,
     estimate: Estimate | None = None,
+    held: frozenset[str] = frozenset(),
+    clock: str = "",
 ) -> tuple[Validated, HealthReport, HealthState]:
     """Judge every measurement of a cycle.
 
@@ -86,6 +94,10 @@ def assess(
         cycle; taken from ``estimate`` where empty.
     estimate
         Estimate of the cycle before.
+    held
+        Tags that the loss ladder held in the cycle before: they teach no reference.
+    clock
+        What is wrong with the plant's clock.
 
     Returns
     -------
@@ -95,7 +107,7 @@ def assess(
         return validated, HealthReport(), state
     expectation = expected or expected_readings(estimate)
     running = validated.line_state is LineState.RUNNING
-    distrusted = frozenset(t for t, s in state.signals.items() if DEFECTS[s.defect].certain)
+    distrusted = held | {t for t, h in state.signals.items() if h.defect in _UNBELIEVED}
     residuals = (
         follow(state.residuals, validated, config, distrusted)
         if running
@@ -134,10 +146,26 @@ def assess(
     for tag in second.keys() - signals.keys():
         old, other = state.signals.get(tag), second[tag]
         signals[tag] = _health(old, other.defect, other.text, validated.time, config)
+    for tag, found in _others(snapshot, clock).items():
+        signals[tag] = _health(
+            state.signals.get(tag), found.defect, found.text, validated.time, config
+        )
     if changed:
         validated = replace(validated, measurements={**validated.measurements, **changed})
     report = HealthReport(signals=signals, deviations=deviations(residuals, validated, expectation))
     return validated, report, HealthState(memories=memories, signals=signals, residuals=residuals)
+
+
+def _others(snapshot: Snapshot, clock: str) -> dict[str, Finding]:
+    """What is wrong with data that are no measurements: at-line samples, the plant's clock."""
+    found: dict[str, Finding] = {}
+    for tag in _SAMPLE:
+        item = snapshot.values.get(tag)
+        if item is not None and item.value is not None and not isinstance(item.value, tuple):
+            found[tag] = Finding(Defect.TYPE, f"wrong type: {type(item.value).__name__}", 0.0)
+    if clock:
+        found[PLC.TIME] = Finding(Defect.CLOCK_CORRECTED, clock, 1.0)
+    return found
 
 
 def _worse(defect: Defect, text: str, found: Finding) -> tuple[Defect, str, float]:

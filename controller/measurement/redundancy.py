@@ -108,7 +108,7 @@ def follow(
     step = 0.0 if r.time is None else min(max(seen.time - r.time, 0.0), 60.0)
     if step <= 0.0:
         return replace(r, time=seen.time)
-    flows = _flows(seen)
+    flows = _flows(seen, distrusted)
     tanks = _delayed(r.tanks, flows, config, step)
     nir, main, pre = _value(seen, _NIR), _value(seen, _MAIN), _value(seen, _PRE)
     ejection = _value(seen, _EJECTION)
@@ -167,12 +167,12 @@ def _feed_factor(
     return compare(c, residual, step, config.feed_factor, learn=trusted)
 
 
-def _flows(seen: Validated) -> list[float]:
+def _flows(seen: Validated, distrusted: frozenset[str]) -> list[float]:
     """Flow of each feeder [kg/s] by weight; its rate set point where that is not seen."""
     flows = []
     for i, rate in enumerate(seen.feeder_rates, start=1):
         flow = _value(seen, f"Line/Feeder{i}/MassFlow/PV")
-        flows.append(flow if flow > 0.0 else rate)
+        flows.append(flow if flow > 0.0 and _cell(i) not in distrusted else rate)
     return flows
 
 

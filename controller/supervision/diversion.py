@@ -7,25 +7,34 @@ again. `decide_diversion` is a pure function; its answer goes out with the comma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.data import CV, Estimate
 from controller.ladder_config import DiversionConfig
 from controller.supervision.ladder import LadderReport
+from controller.supervision.loss_table import LOSS_LADDER, Divert
 from plant_models.config import ProductConfig
 
 __all__ = ["Diversion", "DiversionState", "decide_diversion", "quality_limits"]
 
 ASSAY = "assay"
+_LONGEST_STEP_S = 60.0
+_FOLLOW = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiversionState:
-    """Cycles in a row outside and inside the limits; whether the estimate diverts."""
+    """Cycles in a row outside and inside the limits; whether the estimate diverts.
+
+    ``assay`` [-] is the one estimated last, at ``time`` [s, UTC]; ``pace`` [1/s] its change.
+    """
 
     outside: int = 0
     inside: int = 0
     diverting: bool = False
+    assay: float | None = None
+    time: float = 0.0
+    pace: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +88,22 @@ def decide_diversion(
     -------
     Next state, and the decision.
     """
-    reasons = [f"{loss.instrument} is lost" for loss in ladder.lost] if ladder.divert else []
+    rows = {row.name: row for row in LOSS_LADDER}
+    reasons = [
+        f"{loss.instrument} is lost"
+        for loss in ladder.lost
+        if rows[loss.name].divert is Divert.AT_ONCE
+        or (loss.expired and rows[loss.name].divert is Divert.AT_EXPIRY)
+    ]
     if not config.enabled or estimate is None:
         return state, Diversion(divert=ladder.divert, reasons=tuple(reasons))
-    beyond = _beyond(estimate, limits, label_weight, config, config.scatter_margin)
+    state = _paced(state, estimate, label_weight)
+    ahead = config.assay_ahead_s * state.pace
+    beyond = _beyond(estimate, limits, label_weight, config, config.scatter_margin, ahead)
     wider = config.scatter_margin + config.return_margin
-    near = _beyond(estimate, limits, label_weight, config, wider) if state.diverting else beyond
+    near = beyond
+    if state.diverting:
+        near = _beyond(estimate, limits, label_weight, config, wider, ahead)
     outside = min(state.outside + 1, config.after_cycles) if beyond else 0
     inside = 0 if near else min(state.inside + 1, config.return_cycles)
     diverting = outside >= config.after_cycles or (
@@ -93,8 +112,26 @@ def decide_diversion(
     if diverting:
         reasons += beyond or ["was outside, not yet long enough inside"]
     return (
-        DiversionState(outside=outside, inside=inside, diverting=diverting),
+        replace(state, outside=outside, inside=inside, diverting=diverting),
         Diversion(divert=ladder.divert or diverting, reasons=tuple(reasons)),
+    )
+
+
+def _assay(estimate: Estimate, label_weight: float) -> float | None:
+    weight, potency = estimate.quality.get(CV.TABLET_WEIGHT), estimate.quality.get(CV.POTENCY)
+    if weight is None or potency is None:
+        return None
+    return potency.mean * weight.mean / label_weight
+
+
+def _paced(state: DiversionState, estimate: Estimate, label_weight: float) -> DiversionState:
+    """How fast the assay changes, over about three cycles."""
+    assay, step = _assay(estimate, label_weight), estimate.time - state.time
+    if assay is None or state.assay is None or not 0.0 < step <= _LONGEST_STEP_S:
+        return replace(state, assay=assay, time=estimate.time, pace=0.0)
+    pace = (assay - state.assay) / step
+    return replace(
+        state, assay=assay, time=estimate.time, pace=state.pace + _FOLLOW * (pace - state.pace)
     )
 
 
@@ -104,19 +141,22 @@ def _beyond(
     label_weight: float,
     config: DiversionConfig,
     margin: float,
+    ahead: float,
 ) -> list[str]:
-    """What lies within ``margin`` standard deviations of single tablets of a limit, or beyond."""
+    """What lies within ``margin`` standard deviations of single tablets of a limit, or beyond it.
+
+    ``ahead`` is how far the assay will have moved when what is decided now takes effect.
+    """
     weight = estimate.quality.get(CV.TABLET_WEIGHT)
     strength = estimate.quality.get(CV.TENSILE_STRENGTH)
-    potency = estimate.quality.get(CV.POTENCY)
     means: dict[str, tuple[float, float]] = {}
     if weight is not None:
         means[CV.TABLET_WEIGHT] = (weight.mean, config.weight_scatter_percent)
     if strength is not None:
         means[CV.TENSILE_STRENGTH] = (strength.mean, config.strength_scatter_percent)
-    if potency is not None and weight is not None:
-        assay = potency.mean * weight.mean / label_weight
-        means[ASSAY] = (assay, config.assay_scatter_percent)
+    assay = _assay(estimate, label_weight)
+    if assay is not None:
+        means[ASSAY] = (assay + ahead, config.assay_scatter_percent)
     found = []
     for name, (mean, scatter) in means.items():
         if name not in limits:

@@ -55,10 +55,11 @@ _CLEAN = Watch()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LadderState:
-    """Memory of the ladder between cycles; ``time`` [s, UTC] of the last one."""
+    """Memory of the ladder between cycles; ``time`` [s, UTC] and ``held`` tags of the last one."""
 
     time: float | None = None
     watches: Mapping[str, Watch] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,7 @@ def climb(
     step = 0.0 if state.time is None else max(time - state.time, 0.0)
     if not line_running or validated is None:
         after = LadderState(time=time, watches=state.watches)
-        return after, _report(after, config, time, ())
+        return _reported(after, config, ())
     watches: dict[str, Watch] = {}
     returned: list[str] = []
     for row in LOSS_LADDER:
@@ -165,7 +166,7 @@ def climb(
             returned.append(row.name)
         watches[row.name] = new
     after = LadderState(time=time, watches=watches)
-    return after, _report(after, config, time, tuple(returned))
+    return _reported(after, config, tuple(returned))
 
 
 def heed(validated: Validated, report: LadderReport) -> Validated:
@@ -245,9 +246,14 @@ def _watch_lab(
     return replace(watch, unusable_s=waited)
 
 
-def _report(
-    state: LadderState, config: LadderConfig, time: float, returned: tuple[str, ...]
-) -> LadderReport:
+def _reported(
+    state: LadderState, config: LadderConfig, returned: tuple[str, ...]
+) -> tuple[LadderState, LadderReport]:
+    report = _report(state, config, returned)
+    return replace(state, held=report.held), report
+
+
+def _report(state: LadderState, config: LadderConfig, returned: tuple[str, ...]) -> LadderReport:
     lost: list[Loss] = []
     cvs: set[str] = set()
     mvs: set[str] = set()

@@ -27,7 +27,7 @@ from hil.plc.sequence import Powers, force_loop_active, powers, sequence_step, s
 from hil.plc.state import MvState, OutletFeedback, Phase, PlcState
 from hil.readings import Readings
 from hil.truth_data import Drives
-from plant_models.signals import MV, LineState, PlcMode, RefillPhase
+from plant_models.signals import MV, LineState, PlcMode, RefillPhase, is_bad
 
 __all__ = ["scan"]
 
@@ -58,7 +58,7 @@ def scan(
     state = _set_points(p, state, on)
     state = _fill(p, state, readings, on)
     state = _feeders(p, state, readings, on)
-    state = _divert(p, state, outlet)
+    state = _divert(p, state, readings, outlet)
     return state, _drives(p, state, on)
 
 
@@ -101,19 +101,23 @@ def _feeders(p: PlcParameters, state: PlcState, readings: Readings, on: Powers) 
     return replace(state, feeders=moved)
 
 
-def _divert(p: PlcParameters, state: PlcState, outlet: OutletFeedback) -> PlcState:
+def _divert(
+    p: PlcParameters, state: PlcState, readings: Readings, outlet: OutletFeedback
+) -> PlcState:
+    """Divert while the force is far off, or nobody measures it: then no tablet can be judged."""
     running = state.sequence.line is LineState.RUNNING
     measured = mean_force(state.force)
     set_point = state.mvs[MV.MAIN_FORCE].act
     band = p.config.reject_force_band_percent / 100.0
-    bad = measured is not None and abs(measured / set_point - 1.0) > band
+    off = measured is not None and abs(measured / set_point - 1.0) > band
+    blind = running and is_bad(readings.main_force.status)
     diverter = diverter_step(
         p,
         state.diverter,
         outlet,
         collectable=running and not state.lease.divert and state.proof.proven,
         good=settled(p, state),
-        bad=bad,
+        bad=off or blind,
     )
     return replace(state, diverter=diverter)
 
