@@ -30,14 +30,12 @@ class AlarmTuning(StrictModel):
 class AlarmConfig(StrictModel):
     """Alarms of the controller (ISA-18.2 = IEC 62682); the list itself is in the code.
 
-    Nobody shelves for longer than ``shelve_max_minutes``. Of a burst, ``announce_per_cycle`` events
-    of a cycle are sent one by one, the rest as one; the journal holds all. Alarms within
-    ``first_out_s`` of each other belong to one episode, of which the first is marked. After the
-    line has come back to running, alarms that need it wait for ``settle_s``.
+    Nobody shelves for longer than ``shelve_max_minutes``. Alarms within ``first_out_s`` of each
+    other belong to one episode, of which the first is marked. After the line has come back to
+    running, alarms that need it wait for ``settle_s``.
     """
 
     shelve_max_minutes: Annotated[float, Field(gt=0.0, le=1440.0)] = 480.0
-    announce_per_cycle: Annotated[int, Field(ge=1, le=1000)] = 20
     first_out_s: Positive = 60.0
     settle_s: Delay = 120.0
     certificate_days: Positive = 30.0

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tools.commands.advice import advice, readiness
+from tools.commands.alarms import alarms
 from tools.commands.benchmark import benchmark
 from tools.commands.check import check
 from tools.commands.control import control
@@ -56,5 +57,6 @@ app.command()(mode)
 app.command()(docs)
 app.command()(readiness)
 app.add_typer(advice)
+app.add_typer(alarms)
 app.add_typer(recording)
 app.add_typer(product)

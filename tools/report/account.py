@@ -15,17 +15,16 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from controller.alarms.definitions import Definition, Each, alarm_list
+from controller.alarms.definitions import Definition
 from controller.alarms.engine import AlarmEvent, State
-from controller.alarms.entries import ENTRIES
-from controller.alarms.export import event_of, figure_rows
+from controller.alarms.export import figure_rows
 from controller.alarms.statistics import Figure, compare, statistics
-from controller.data import CV, CycleRecord, Mode
+from controller.data import CycleRecord, Mode
 from controller.records.historian import History, sqlite_url
-from controller.supervision.loss_table import LOSS_LADDER
 from hil.tally import ReceivedCommand
 from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
+from tools.alarm_journal import read_journal
 from tools.demo.status import clock
 from tools.report.data import RunData
 from tools.rundir import RunDir
@@ -214,24 +213,18 @@ def account_of(
 
 def read_account(data: RunData, line: ResolvedLine, period: float) -> Account:
     """The account of a run that has been read; ``period`` is the control period [s]."""
+    file = RunDir(data.path).historian
     last = data.start_time + float(data.time[-1])
-    history = History(sqlite_url(RunDir(data.path).historian))
+    history = History(sqlite_url(file))
     try:
         records = [r for s in history.starts() for r in history.records(s) if r.time <= last]
     finally:
         history.close()
-    rows = (row for r in records for row in r.extra.get("oversight", {}).get("alarms", ()))
-    events = [event_of(row) for row in rows]
+    journal = read_journal(file, last)
     moves = {m.tag: m.rate * period for m in signal_table(line.line).manipulated}
-    listed = alarm_list(
-        ENTRIES,
-        {
-            Each.INSTRUMENT: {row.name: row.instrument for row in LOSS_LADDER},
-            Each.MV: {tag: tag for tag in moves},
-            Each.CV: {cv.value: cv.value for cv in CV},
-        },
+    return account_of(
+        records, journal.events, data.commands, moves, journal.definitions, data.start_time
     )
-    return account_of(records, events, data.commands, moves, listed, data.start_time)
 
 
 def account_tables(account: Account, tablets: Mapping[str, Any]) -> list[Table]:

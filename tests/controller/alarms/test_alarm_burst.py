@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from controller.alarms.burst import for_sending
 from controller.alarms.definitions import Definition, Priority, alarm_list
 from controller.alarms.engine import AlarmState, Condition, EventKind, State, update
 from controller.alarms.export import alarm_rows, event_of, event_rows
+from controller.alarms.handling import handle_alarm_requests
+from controller.alarms.requests import AlarmRequest
 from controller.alarms.statistics import statistics
 from controller.alarms.watch import Load, bear
+from controller.config import SupervisionConfig
 from tests.controller.alarms.alarm_kit import definition, desk
 
 MANY = 10_000
@@ -74,17 +76,31 @@ def test_a_burst_that_stays_costs_nothing_more(many: Mapping[str, Definition]) -
     assert events == () and again is state
 
 
-def test_only_so_many_are_sent_one_by_one_the_cause_always(many: Mapping[str, Definition]) -> None:
+def test_a_cycle_has_no_more_events_than_the_list_allows(many: Mapping[str, Definition]) -> None:
+    """However often a signal changes between two reads: a cycle sees it once."""
+    state, journal = AlarmState(), 0
+    for cycle in range(4):
+        found = {name: Condition(cycle % 2 == 0) for name in many}
+        state, events = update(state, found, many, time=5.0 * cycle)
+        assert len(events) == len({e.alarm for e in events}) <= len(many)
+        journal += len(events)
+    assert state.number == journal == 4 * len(many)
+    assert len(state.alarms) == len(many)
+
+
+def test_10_000_requests_are_all_answered(many: Mapping[str, Definition]) -> None:
     found = {name: Condition(True) for name in many}
-    _, events = update(AlarmState(), found, many, time=0.0)
-    batch = for_sending(events, 20)
-    assert len(batch.events) == 20 and batch.left_out == MANY + 1 - 20
-    assert batch.events[0].alarm == "cause" and batch.events[0].first_out
-    assert all(e.annunciated for e in batch.events)
-    assert [e.number for e in batch.events] == sorted(e.number for e in batch.events)
-    assert batch.text == "9981 more events: see the alarm journal"
-    small = for_sending(events[:20], 20)
-    assert small.events == events[:20] and small.text == ""
+    state, _ = update(AlarmState(), found, many, time=0.0)
+    requests = [
+        AlarmRequest(alarm=n, action="acknowledge", user="sue", role="operator", reason="seen")
+        for n in many
+    ]
+    state, answers, events = handle_alarm_requests(
+        state, requests, many, config=SupervisionConfig(), time=5.0
+    )
+    shown = MANY // 2 + 1
+    assert len(answers) == MANY + 1 and sum(a.accepted for a in answers) == shown == len(events)
+    assert state.alarms["cause"].state is State.ACKNOWLEDGED
 
 
 def test_one_alarm_that_comes_and_goes_10_000_times_keeps_one_place() -> None:
