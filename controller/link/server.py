@@ -172,9 +172,8 @@ class OperatorServer:
         self._ring.add(values, time)
         new = NEW_PER_CYCLE if output.state.mode is Mode.CLOSED_LOOP else _NEW_AT_LEISURE
         await self._tree.show(values, time, new=new)
-        oversight: Any = getattr(output, "oversight", None)
-        if oversight is not None and oversight.alarm_events and oversight.alarms is not None:
-            await self._events.send(oversight.alarm_events, oversight.alarms)
+        if output.oversight is not None and output.oversight.alarm_events:
+            await self._events.send(output.oversight.alarm_events, output.oversight.alarms)
 
     # Methods
 

@@ -5,9 +5,6 @@ Pure functions. Every report may be missing: what is not built is not shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from controller.alarms.engine import Alarm, AlarmState, State
 from controller.cycle_data import CycleOutput
 from controller.link.server_values import Quantity, Values, moment, short_name, slug
@@ -28,17 +25,17 @@ _ANSWER = 200  # characters of a list entry
 
 def report_values(output: CycleOutput, table: SignalTable) -> Values:
     """Advice, readiness, services, health, lost instruments, diversion, product and alarms."""
-    o: Any = getattr(output, "oversight", None)
+    o = output.oversight
     if o is None:
         return {}
     return (
-        _advice(o.advice or ())
+        _advice(o.advice)
         | _readiness(o.readiness)
         | _services(o.services)
         | _limits(output, table)
         | _health(o.health)
         | _ladder(o.ladder)
-        | _diversion(getattr(o, "diversion", None))
+        | _diversion(o.diversion)
         | _product(o.product)
         | _alarms(o.alarms)
     )
@@ -101,7 +98,7 @@ def _services(report: ServiceReport | None) -> Values:
 
 def _limits(output: CycleOutput, table: SignalTable) -> Values:
     """Operators' limits of MVs, plant units."""
-    limits: Mapping[str, tuple[float, float]] = getattr(output.state.targets, "limits", {})
+    limits = output.state.targets.limits
     units = {m.tag: m.unit for m in table.manipulated}
     values: Values = {}
     for tag, (lo, hi) in limits.items():

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
@@ -32,19 +31,10 @@ from tools.security import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overseen(CycleOutput):
-    """A cycle's outcome with whatever reports a test gives it."""
-
-    oversight: object
-
-
-def overseen(output: CycleOutput, **reports: object) -> Overseen:
-    """``output`` with reports; those not given are not built."""
-    parts = {name: getattr(output, name) for name in CycleOutput.__slots__ if name != "oversight"}
-    names = ("readiness", "services", "health", "ladder", "diversion", "product", "alarms")
-    empty: dict[str, object] = {**dict.fromkeys(names), "advice": (), "alarm_events": ()}
-    return Overseen(**parts, oversight=SimpleNamespace(**{**empty, **reports}))
+def overseen(output: CycleOutput, **reports: object) -> CycleOutput:
+    """``output`` with other reports than it has."""
+    assert output.oversight is not None
+    return replace(output, oversight=replace(output.oversight, **reports))
 
 
 @dataclass
