@@ -22,7 +22,7 @@ from controller.supervision.mode_table import (
     State,
     rows,
 )
-from controller.supervision.modes import ModeRequest, Pending, Signature
+from controller.supervision.modes import TRANSITIONS, By, ModeRequest, Pending, Signature
 from controller.supervision.permissives import Name, Permissive
 from controller.supervision.supervisor import (
     Decision,
@@ -165,6 +165,20 @@ def test_no_state_but_shed_keeps_an_operator_from_shedding() -> None:
     for state in State:
         to = TABLE[state][Event.ASK_SHED].to
         assert to is (None if state is State.SHED else State.SHED)
+
+
+def test_between_the_five_modes_there_are_these_ways_and_no_others() -> None:
+    operator = {
+        Mode.OFF: {Mode.MONITORING, Mode.SHED},
+        Mode.MONITORING: {Mode.OFF, Mode.ADVISORY, Mode.SHED},
+        Mode.ADVISORY: {Mode.OFF, Mode.MONITORING, Mode.CLOSED_LOOP, Mode.SHED},
+        Mode.CLOSED_LOOP: {Mode.OFF, Mode.MONITORING, Mode.ADVISORY, Mode.SHED},
+        Mode.SHED: {Mode.ADVISORY},
+    }
+    ways = {(a, b) for a, ends in operator.items() for b in ends}
+    assert {way for way, by in TRANSITIONS.items() if By.OPERATOR in by} == ways
+    supervision = {way for way, by in TRANSITIONS.items() if By.SUPERVISION in by}
+    assert supervision == {(Mode.CLOSED_LOOP, Mode.SHED)}
 
 
 @pytest.mark.parametrize("state", list(State))
