@@ -16,7 +16,6 @@ from tools.benchmarks.supervision_plant import FORCE, FuzzPlant
 
 __all__ = ["Befalls"]
 
-_CHANCE = 0.16  # per cycle that something befalls
 _TARGETS = {"potency": 1.0, "throughput": 20.0 / 3600.0}
 _PLANS = ("none", "old", "elsewhen", "not a number", "partial", "wild", "foreign", "unsolved")
 _CLAMPS = ("LO", "HI", "RATE_UP", "RATE_DN")
@@ -44,6 +43,8 @@ class Befalls:
         Ranges of operator and product by MV tag, SI.
     targets : mapping
         Set points of the CVs, SI.
+    chance : float
+        Per cycle that something befalls.
     """
 
     random: random.Random
@@ -57,6 +58,7 @@ class Befalls:
     restart: bool = False
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=lambda: dict(_TARGETS))
+    chance: float = 0.16
     cycle: int = 0
     _ends: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     _events: tuple[Callable[[], None], ...] = field(init=False)
@@ -98,7 +100,7 @@ class Befalls:
                 self._ends = [item for item in self._ends if cycle <= item[0]]
                 for end in over:
                     end()
-        if self.random.random() < _CHANCE:
+        if self.random.random() < self.chance:
             self.random.choices(self._events, cum_weights=self._weights)[0]()
 
     def _until(self, longest: int = 6) -> int:
