@@ -41,6 +41,5 @@ class AlarmConfig(StrictModel):
     certificate_days: Positive = 30.0
     resume_warning_percent: Annotated[float, Field(gt=0.0, lt=100.0)] = 67.0
     innovation_limit: Positive = 2.0
-    clock_jump_s: Positive = 30.0
     saturated_range_percent: Annotated[float, Field(ge=0.0, le=10.0)] = 0.5
     tuning: tuple[AlarmTuning, ...] = ()

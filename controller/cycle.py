@@ -162,6 +162,7 @@ def run_cycle(
             forecast=None if step is None else step.forecast,
             plan=None if step is None else step.plan,
             command=command,
+            clock=plant_clock.text,
         ),
         targets=targets,
         forecast=None if step is None else step.forecast,

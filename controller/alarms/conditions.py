@@ -82,7 +82,8 @@ class Facts:
     """What one cycle found; ``before`` and ``after`` are supervision at its begin and end.
 
     ``losses`` and ``divert`` come from the loss ladder, ``doubts`` say per instrument of it what
-    its health has against it, ``critical`` which critical variable is out of service.
+    its health has against it, ``critical`` which critical variable is out of service, ``clock``
+    what is wrong with the plant's clock.
     """
 
     snapshot: Snapshot
@@ -100,6 +101,7 @@ class Facts:
     divert: bool = False
     critical: str = ""
     readiness: ReadinessLike | None = None
+    clock: str = ""
     flood: bool = False
 
 
@@ -107,7 +109,6 @@ class Facts:
 class Seen:
     """What must be remembered of earlier cycles; ``running_since`` is plant time [s, UTC]."""
 
-    time: float | None = None
     heartbeat: int | None = None
     shed_count: int | None = None
     ready: bool = False
@@ -297,17 +298,14 @@ def _out_of_spec(quality: Mapping[str, Interval], limits: Mapping[str, Band]) ->
 def _of_times(
     facts: Facts, validated: Validated, seen: Seen, watched: Watched
 ) -> dict[str, Condition]:
-    """Missed cycles, and a plant clock that is not in step with the plant's own heartbeat."""
-    found: dict[str, Condition] = {}
+    """Missed cycles, a plant clock that is not in step with its heartbeat, lost readiness."""
+    found = {Id.CLOCK: Condition(bool(facts.clock), facts.clock)}
     if facts.readiness is not None:
         worse = seen.ready and not facts.readiness.ready
         found[Id.READINESS] = Condition(worse and facts.after.mode in _ACTIVE_MODES)
-    if seen.time is None or seen.heartbeat is None or validated.heartbeat < 0:
+    if seen.heartbeat is None or validated.heartbeat < 0:
         return found
-    beats = validated.heartbeat - seen.heartbeat
-    jump = facts.snapshot.time - seen.time - beats
-    missed = beats / watched.period_s - 1.0
-    found[Id.CLOCK] = Condition(abs(jump) > watched.config.alarms.clock_jump_s, f"by {jump:+.0f} s")
+    missed = (validated.heartbeat - seen.heartbeat) / watched.period_s - 1.0
     found[Id.LATE] = Condition(missed >= _MISSED - 1.0, f"{missed:.0f}")
     return found
 
@@ -322,7 +320,6 @@ def _remember(facts: Facts, validated: Validated, seen: Seen) -> Seen:
     ready = seen.ready or (facts.readiness is not None and facts.readiness.ready)
     return replace(
         seen,
-        time=facts.snapshot.time,
         heartbeat=validated.heartbeat if validated.heartbeat >= 0 else seen.heartbeat,
         shed_count=seen.shed_count if count is None else int(count),
         ready=ready and facts.after.mode in _ACTIVE_MODES,
