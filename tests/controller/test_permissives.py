@@ -119,10 +119,21 @@ def test_a_unit_that_differs_is_a_disagreement() -> None:
 def test_missing_measurements_are_named() -> None:
     loop = Loop()
     loop.cycles(3)
-    bad(loop.plant, "Line/Press/MainForce/PV")
+    bad(loop.plant, "Line/Press/Thickness/FBK")
     loop.cycles(7)
     shown = _shown(loop)[Name.MEASUREMENTS]
-    assert (shown.good, shown.text) == (False, "Line/Press/MainForce/PV")
+    assert (shown.good, shown.text) == (False, "Line/Press/Thickness/FBK")
+
+
+def test_what_the_ladder_has_taken_over_is_its_permissive_and_not_a_missing_measurement() -> None:
+    loop = Loop()
+    loop.cycles(3)
+    bad(loop.plant, "Line/Press/MainForce/PV")
+    loop.cycles(7)
+    shown = _shown(loop)
+    assert shown[Name.MEASUREMENTS].good
+    assert not shown[Name.INSTRUMENTS].good
+    assert "main force" in shown[Name.INSTRUMENTS].text
 
 
 def test_a_refused_frame_of_somebody_else_is_not_ours() -> None:
