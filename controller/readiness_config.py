@@ -29,7 +29,7 @@ class ReadinessConfig(StrictModel):
 
     required: bool = False
     least_cycles: Annotated[int, Field(ge=1, le=100_000)] = 120
-    look_ahead_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 300.0
+    look_ahead_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 180.0
     window_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 3600.0
     sample_delay_max_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 900.0
     least_samples: Annotated[int, Field(ge=1, le=1000)] = 3
