@@ -144,7 +144,7 @@ def climb(
         return LadderState(time=time), _NOTHING
     step = 0.0 if state.time is None else max(time - state.time, 0.0)
     if not line_running or validated is None:
-        after = LadderState(time=time, watches=state.watches)
+        after = LadderState(time=time, watches=_standing(state.watches))
         return _reported(after, config, ())
     watches: dict[str, Watch] = {}
     returned: list[str] = []
@@ -167,6 +167,14 @@ def climb(
         watches[row.name] = new
     after = LadderState(time=time, watches=watches)
     return _reported(after, config, tuple(returned))
+
+
+def _standing(watches: Mapping[str, Watch]) -> Mapping[str, Watch]:
+    """A line that stands gives no samples: the wait for one begins anew when it runs."""
+    lab = watches.get("lab", _CLEAN)
+    if lab.since is not None or lab.unusable_s == 0.0:
+        return watches
+    return {**watches, "lab": replace(lab, unusable_s=0.0)}
 
 
 def heed(validated: Validated, report: LadderReport) -> Validated:
