@@ -169,6 +169,7 @@ def run_cycle(
         plan=None if step is None else step.plan,
         requests=inputs.operator_requests,
         diversion=diversion,
+        solve_ms=inputs.solve_ms,
     )
     timer.lap("act")
     products = shadowed(

@@ -50,7 +50,8 @@ class CycleInputs:
     request for control if it refused; ``write_trouble`` says what went wrong when the command of
     the cycle before was sent. ``deadline_s`` is the wall time left for solving.
     ``operator_requests`` are all others than for modes and targets; ``orders_done`` is what the PLC
-    said to orders that went out after the cycle before.
+    said to orders that went out after the cycle before, ``solve_ms`` the wall time that the
+    algorithm took in it.
     """
 
     snapshot: Snapshot | None
@@ -62,6 +63,7 @@ class CycleInputs:
     deadline_s: float = 2.0
     operator_requests: tuple[object, ...] = ()
     orders_done: tuple[str, ...] = ()
+    solve_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

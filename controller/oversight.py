@@ -290,6 +290,7 @@ def finish(
     plan: Plan | None,
     requests: Iterable[object],
     diversion: Diversion = _NOTHING_ASKED,
+    solve_ms: float | None = None,
 ) -> tuple[OversightState, Oversight, tuple[Answered, ...]]:
     """Advice, readiness and alarms of a cycle that has decided everything else.
 
@@ -305,6 +306,8 @@ def finish(
         Of operators; those for alarms are answered here.
     diversion
         Of this cycle.
+    solve_ms
+        Wall time that the algorithm took in the cycle before.
     """
     state, config, mode = begun.state, setup.config, facts.after.mode
     permissives = tuple(facts.after.permissives.values())
@@ -335,6 +338,7 @@ def finish(
         period_s=setup.period_s,
         table=setup.table,
         config=config.readiness,
+        solve_ms=solve_ms,
     )
     judgement = report(readiness, config.readiness) if mode is Mode.ADVISORY else state.judgement
     watched = watch(

@@ -118,6 +118,7 @@ class Runtime:
         self._progress: Progress | None = None
         self._refusal, self._trouble, self._lost = "", "", ""
         self._orders_done: list[str] = []
+        self._solve_ms: float | None = None
         self._beat = state.epoch % 2**31
         self._recording: asyncio.Future[None] | None = None
         self.overruns = 0
@@ -260,6 +261,7 @@ class Runtime:
         await self._recorded()
         output = await loop.run_in_executor(self._pool, self._decide, inputs)
         self._state = output.state
+        self._solve_ms = output.record.wall_ms.get("think")
         decided = self._clock.monotonic()
         if snapshot is not None:
             await self._act(output)
@@ -293,6 +295,7 @@ class Runtime:
                 a.request for a in new if not isinstance(a.request, (ModeRequest, TargetRequest))
             ),
             orders_done=tuple(self._orders_done),
+            solve_ms=self._solve_ms,
             link=LinkStatus(
                 connected=snapshot is not None,
                 alive=snapshot is not None,
