@@ -250,7 +250,7 @@ def _sheds() -> str:
 
 def _to_shed(state: State, event: Event) -> bool:
     rule = TABLE[state].get(event)
-    return rule is not None and rule.to is State.SHED
+    return rule is not None and rule.to is State.SHED and state is not State.SHED
 
 
 def _ladder_table() -> str:
