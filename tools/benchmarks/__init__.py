@@ -66,6 +66,12 @@ def _pid(console: Console) -> dict[str, Any]:
     return run_pid_proof(console)
 
 
+def _supervision(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.supervision import run_supervision  # as above
+
+    return run_supervision(console)
+
+
 def _uncertainty(console: Console) -> dict[str, Any]:
     from tools.benchmarks.uncertainty import run_uncertainty  # as above
 
@@ -96,5 +102,6 @@ REGISTRY: dict[str, Benchmark] = {
     "pid": _pid,
     "realism": _realism,
     "scaling": _scaling,
+    "supervision": _supervision,
     "uncertainty": _uncertainty,
 }
