@@ -11,12 +11,16 @@ _CHUNK = 65_536
 
 @dataclass
 class Proxy:
-    """``delay_s`` holds back what the client sends; while not ``forwarding`` nothing passes."""
+    """``delay_s`` holds back what the client sends, ``answer_s`` what the server answers.
+
+    While not ``forwarding`` nothing passes: the connection is half open.
+    """
 
     host: str
     target: int
     port: int = 0
     delay_s: float = 0.0
+    answer_s: float = 0.0
     forwarding: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -57,7 +61,7 @@ class Proxy:
         sending = asyncio.create_task(send())
         try:
             while data := await reader.read(_CHUNK):
-                queue.put_nowait((loop.time() + (self.delay_s if delayed else 0.0), data))
+                queue.put_nowait((loop.time() + (self.delay_s if delayed else self.answer_s), data))
         except OSError:
             return
         finally:

@@ -13,7 +13,7 @@ from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from controller.config import LinkConfig
 from controller.link.client import Credentials, PlantLink
 from controller.link.tagmap import TagMapConfig
-from hil.server import PlantServer, ServeSettings
+from hil.server import PlantPort, PlantServer, ServeSettings
 from plant_models.signal_list import signal_table
 from plant_models.signals import SignalTable
 from tests.helpers.fake_plant import FakePlant
@@ -104,20 +104,26 @@ def security_config(root: Path) -> SecurityConfig:
 
 @asynccontextmanager
 async def running_site(
-    root: Path, home: Path, *, speed: float = 0.0, allow_unencrypted: bool = False
+    root: Path,
+    home: Path,
+    *,
+    speed: float = 0.0,
+    allow_unencrypted: bool = False,
+    plant: PlantPort | None = None,
 ) -> AsyncIterator[Site]:
+    """A server in front of ``plant``, by default a `FakePlant`."""
     config, clock = security_config(root), SystemClock()
     config = config.model_copy(update={"allow_unencrypted": allow_unencrypted})
     parties = ensure_pki(home)
     ensure_secrets(secrets_folder(home), config)
-    plant = FakePlant(reference_table(root))
+    fake = FakePlant(reference_table(root))
     security = server_security(parties["plant"], secrets_folder(home), config, clock)
-    server = PlantServer(plant, ServeSettings(port=0, speed=speed), security, clock)
+    server = PlantServer(plant or fake, ServeSettings(port=0, speed=speed), security, clock)
     await server.start()
     stop = asyncio.Event()
     running = asyncio.create_task(server.run(stop))
     try:
-        yield Site(plant, server, parties, secrets_folder(home), server.endpoint)
+        yield Site(fake, server, parties, secrets_folder(home), server.endpoint)
     finally:
         stop.set()
         await running
