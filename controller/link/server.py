@@ -128,7 +128,7 @@ class OperatorServer:
             path="twinline/controller",
         )
         tree = self._tree = Tree(self._server, namespace, has_history)
-        History(self._server.iserver, self._ring, tree.path_of)
+        await History(self._server.iserver, self._ring, tree.path_of).announce()
         events = self._events = AlarmEvents(self._server, tree, namespace, self._alarms)
         await events.start()
         desk = Desk(requests, self._caller, self._table)
@@ -172,7 +172,7 @@ class OperatorServer:
         self._ring.add(values, time)
         new = NEW_PER_CYCLE if output.state.mode is Mode.CLOSED_LOOP else _NEW_AT_LEISURE
         await self._tree.show(values, time, new=new)
-        if output.oversight is not None and output.oversight.alarm_events:
+        if output.oversight is not None:
             await self._events.send(output.oversight.alarm_events, output.oversight.alarms)
 
     # Methods

@@ -30,11 +30,11 @@ from asyncua.common.event_objects import (
 )
 
 from controller.alarms.definitions import Definition, Priority
-from controller.alarms.engine import SHOWN, Alarm, AlarmEvent, AlarmState, State
+from controller.alarms.engine import Alarm, AlarmEvent, AlarmState, EventKind
 from controller.link.server_nodes import ROOT, NodeServer, Tree
 from controller.link.wire import numeric_id, stamp, status, string_id
 
-__all__ = ["SEVERITIES", "AlarmEvents", "Fields", "fields_of", "standard_methods"]
+__all__ = ["SEVERITIES", "AlarmEvents", "Fields", "fields_of", "found", "standard_methods"]
 
 SEVERITIES: Mapping[Priority, int] = {
     Priority.LOW: 250,
@@ -73,7 +73,7 @@ class Fields:
     comment: str = ""
 
 
-def fields_of(event: AlarmEvent, alarm: Alarm) -> Fields:
+def fields_of(alarm: Alarm, event: AlarmEvent) -> Fields:
     """What is said of ``alarm`` when ``event`` has happened to it."""
     return Fields(
         alarm=event.alarm,
@@ -87,10 +87,27 @@ def fields_of(event: AlarmEvent, alarm: Alarm) -> Fields:
         suppressed=alarm.suppressed,
         shelved=alarm.shelved_until is not None,
         out_of_service=alarm.out_of_service,
-        retain=alarm.active or alarm.unacknowledged or alarm.state in SHOWN | {State.RETURNED},
+        retain=alarm.active or alarm.unacknowledged,
         since=alarm.since if alarm.since > 0.0 else event.time,
         user=event.user,
         comment=event.reason,
+    )
+
+
+def found(alarm: Alarm, definition: Definition | None) -> AlarmEvent:
+    """What to say of an alarm that was there when the server began: it has been raised."""
+    return AlarmEvent(
+        number=0,
+        time=alarm.since,
+        alarm=alarm.id,
+        kind=EventKind.RAISED,
+        state=alarm.state,
+        priority=Priority.LOW if definition is None else definition.priority,
+        text=alarm.text or ("" if definition is None else definition.text),
+        value=alarm.value,
+        annunciated=False,
+        first_out=alarm.first_out,
+        alert=False,
     )
 
 
@@ -116,7 +133,7 @@ class AlarmEvents:
         self._definitions = definitions
         self._retained: dict[str, Any] = {}
         self._ids: dict[str, deque[bytes]] = {}
-        self._number = 0
+        self._number: int | None = None
         self._type = string_id(_TYPE, namespace)
         self._emitters: tuple[ua.NodeId, ...] = (numeric_id(ua.ObjectIds.Server),)
 
@@ -142,13 +159,19 @@ class AlarmEvents:
         self._emitters = (numeric_id(ua.ObjectIds.Server), controller, alarms)
 
     async def send(self, events: Iterable[AlarmEvent], state: AlarmState) -> None:
-        """Tell of what has happened to alarms, once per alarm."""
-        last = {e.alarm: e for e in events if e.number > self._number}
+        """Tell of what has happened to alarms, once per alarm; at first of those in alarm too."""
+        last: dict[str, AlarmEvent] = {}
+        if self._number is None:
+            self._number = 0
+            for alarm in state.alarms.values():
+                if alarm.active or alarm.unacknowledged:
+                    last[alarm.id] = found(alarm, self._definitions.get(alarm.id))
+        last |= {e.alarm: e for e in events if e.number > self._number}
         for event in last.values():
             self._number = max(self._number, event.number)
-            alarm = state.alarms.get(event.alarm)
-            if alarm is not None:
-                await self._tell(fields_of(event, alarm))
+            present = state.alarms.get(event.alarm)
+            if present is not None:
+                await self._tell(fields_of(present, event))
 
     def alarm_of(self, condition: ua.NodeId, event_id: bytes) -> str | None:
         """Alarm of a condition, if the event is one of its last; None for another."""

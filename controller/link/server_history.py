@@ -29,7 +29,7 @@ from asyncua.server.internal_server import InternalServer
 
 from controller.link.server_nodes import data_value
 from controller.link.server_values import Quantity, Shown
-from controller.link.wire import seconds, stamp, status
+from controller.link.wire import numeric_id, seconds, stamp, status
 
 __all__ = ["LARGEST_ANSWER", "History", "Ring", "has_history"]
 
@@ -174,6 +174,19 @@ class History(HistoryManager):
         super().__init__(server)
         self._ring, self._path_of = ring, path_of
         server.history_manager = self
+
+    async def announce(self) -> None:
+        """Say in the standard's own nodes what can be read."""
+        begin, can = "HistoryServerCapabilities_", "AccessHistoryDataCapability"
+        for name in dir(ua.ObjectIds):
+            if name.startswith(begin) and name.endswith("Capability"):
+                yes = ua.Variant(name == begin + can, ua.VariantType.Boolean)
+                await self._write(getattr(ua.ObjectIds, name), yes)
+        most = ua.Variant(LARGEST_ANSWER, ua.VariantType.UInt32)
+        await self._write(ua.ObjectIds.HistoryServerCapabilities_MaxReturnDataValues, most)
+
+    async def _write(self, number: int, value: ua.Variant) -> None:
+        await self.iserver.write_attribute_value(numeric_id(number), ua.DataValue(value))
 
     async def read_history(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
         """Answer for every node asked for; the values of all of them share one limit."""

@@ -7,6 +7,7 @@ here, and its node then shows a bad status.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -231,8 +232,8 @@ def short_name(tag: str) -> str:
 
 
 def moment(seconds: float) -> datetime:
-    """Seconds since 1970-01-01, UTC, as a time."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """Seconds since 1970-01-01, UTC, as a time; what never was is that day."""
+    return datetime.fromtimestamp(seconds if math.isfinite(seconds) else 0.0, UTC)
 
 
 def quantity(si: float, unit: str) -> Quantity:

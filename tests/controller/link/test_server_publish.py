@@ -13,7 +13,8 @@ from asyncua import Client, ua
 from controller.alarms.definitions import Definition, Priority
 from controller.alarms.engine import Alarm, AlarmEvent, AlarmState, Condition, EventKind, State
 from controller.alarms.requests import AlarmAction, AlarmRequest
-from controller.link.server_events import SEVERITIES, fields_of
+from controller.link.server_events import SEVERITIES, AlarmEvents, Fields, fields_of, found
+from controller.link.server_history import LARGEST_ANSWER
 from tests.helpers.controller_site import ControllerSite, controller_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("controller-server")]
@@ -152,6 +153,51 @@ def test_a_burst_is_one_event_per_alarm_and_nothing_is_told_twice(on_site: Run) 
     on_site(scenario)
 
 
+def test_an_alarm_that_was_there_before_the_server_is_told_with_the_first_cycle() -> None:
+    alarm = Alarm(id="nir", state=State.ACKNOWLEDGED, since=7.0, active=True, text="no light")
+    fields = fields_of(alarm, found(alarm, _definition("nir", Priority.HIGH)))
+    assert (fields.message, fields.severity, fields.time) == ("no light", 750, 7.0)
+    assert fields.retain and fields.active and fields.acknowledged
+    assert found(alarm, None).priority is Priority.LOW
+
+
+def test_alarms_of_before_are_told_once_and_those_that_are_over_never() -> None:
+    told: list[str] = []
+
+    class Listening(AlarmEvents):
+        async def _tell(self, fields: Fields) -> None:
+            told.append(fields.alarm)
+
+    events = Listening(None, None, 2, DEFINITIONS)  # type: ignore[arg-type]
+    state = AlarmState(
+        alarms={
+            "nir": Alarm(id="nir", state=State.ACKNOWLEDGED, active=True, since=7.0),
+            "solver": Alarm(id="solver"),
+        }
+    )
+
+    async def twice() -> None:
+        await events.send((), state)
+        await events.send((), state)
+
+    asyncio.run(twice())
+    assert told == ["nir"]
+
+
+def test_the_server_says_what_history_it_has(on_site: Run) -> None:
+    async def scenario(site: ControllerSite) -> None:
+        async with site.client("observer") as client:
+            ids = ua.ObjectIds
+            for number, value in (
+                (ids.HistoryServerCapabilities_AccessHistoryDataCapability, True),
+                (ids.HistoryServerCapabilities_AccessHistoryEventsCapability, False),
+                (ids.HistoryServerCapabilities_MaxReturnDataValues, LARGEST_ANSWER),
+            ):
+                assert await client.get_node(ua.NodeId(number)).read_value() == value
+
+    on_site(scenario)
+
+
 def test_what_goes_wrong_while_showing_is_shown_and_the_next_cycle_goes_on(on_site: Run) -> None:
     async def scenario(site: ControllerSite) -> None:
         output = site.loop.cycle()
@@ -252,8 +298,8 @@ def test_an_event_carries_the_whole_state_of_its_alarm() -> None:
         reason="cleaning",
     )
     alarm = Alarm(id="nir", state=State.SHELVED, active=True, shelved_until=65.0)
-    fields = fields_of(event, alarm)
+    fields = fields_of(alarm, event)
     assert (fields.message, fields.severity) == ("nir", 500)
     assert fields.shelved and fields.active and fields.acknowledged and fields.retain
     assert (fields.user, fields.comment) == ("ada", "cleaning")
-    assert not fields_of(event, Alarm(id="nir")).retain
+    assert not fields_of(Alarm(id="nir"), event).retain
