@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.data import Targets, Validated
-from controller.supervision.advice import AcceptedAdvice, order_reason
+from controller.supervision.advice import AcceptedAdvice, AdviceState, give_back, order_reason
 from controller.supervision.advice_data import AdviceAction, AdviceRequest
 from controller.supervision.gate import Gate, OperatorOrder
 from controller.supervision.requests import Answered
@@ -15,7 +15,7 @@ from controller.supervision.supervisor import SupervisionState
 from controller.supervision_config import SupervisionConfig
 from plant_models.signals import Snapshot
 
-__all__ = ["CarryOut", "carry_out"]
+__all__ = ["CarryOut", "carry_out", "held_back"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,17 @@ def carry_out(
     return tuple(_held_back(a, refused) for a in answers if id(a.request) not in waiting), tuple(
         orders
     )
+
+
+def held_back(
+    state: AdviceState, accepted: tuple[AcceptedAdvice, ...], orders: tuple[CarryOut, ...]
+) -> AdviceState:
+    """The advice in force, with what the gate has held back in it again."""
+    sent = {o.request.id for o in orders}
+    for a in accepted:
+        if a.carry_out and a.advice.id not in sent:
+            state = give_back(state, a)
+    return state
 
 
 def _requests(answers: tuple[Answered, ...]) -> Mapping[int, AdviceRequest]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controller.advice_orders import carry_out
+from controller.advice_orders import carry_out, held_back
 from controller.alarms.conditions import Facts
 from controller.brain import Brain, Forced, Step
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState
@@ -148,6 +148,8 @@ def run_cycle(
         validated=validated,
         snapshot=snapshot,
     )
+    advice = held_back(begun.state.advice, begun.accepted, orders)
+    begun = replace(begun, state=replace(begun.state, advice=advice))
     watching, oversight, told = finish(
         begun,
         setup.oversight,

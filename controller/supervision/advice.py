@@ -26,7 +26,7 @@ from controller.supervision.advice_data import (
     Quiet,
     overtaken_by,
 )
-from controller.supervision.advice_requests import handle_advice_requests
+from controller.supervision.advice_requests import give_back, handle_advice_requests
 from controller.supervision.advice_words import limits_in_use, number, why
 from controller.supervision.bumpless import limited_move
 from controller.supervision.gate_limits import mv_tags, tight_bounds
@@ -39,6 +39,7 @@ __all__ = [
     "AdviceRequest",
     "AdviceState",
     "advise",
+    "give_back",
     "handle_advice_requests",
     "order_reason",
     "overtaken_by",

@@ -20,7 +20,7 @@ from controller.supervision.advice_words import name_of, number
 from controller.supervision.requests import Answered
 from plant_models.signals import SignalTable
 
-__all__ = ["handle_advice_requests"]
+__all__ = ["give_back", "handle_advice_requests"]
 
 
 def handle_advice_requests(
@@ -155,3 +155,10 @@ def _with(state: AdviceState, advice: Advice, after: Advice | None) -> AdviceSta
         after if a is advice else a for a in state.current if a is not advice or after is not None
     )
     return replace(state, current=tuple(a for a in current if a is not None))
+
+
+def give_back(state: AdviceState, accepted: AcceptedAdvice) -> AdviceState:
+    """As if an advice had not been accepted: the gate has held it back."""
+    advice = accepted.advice
+    quiet = {mv: word for mv, word in state.quiet.items() if mv != advice.mv}
+    return replace(state, current=(*state.current, advice), quiet=quiet)
