@@ -91,6 +91,19 @@ class ControllerDesk(Desk):
         found: list[dict[str, Any]] = json.loads(held) if held else []
         return found
 
+    async def answer_alarm(
+        self, method: str, alarm: str, reason: str, minutes: float | None = None
+    ) -> tuple[bool, str]:
+        """Acknowledge an alarm, shelve it for ``minutes``, and so on, by the method's name."""
+        time = () if minutes is None else (_number(minutes),)
+        accepted, text = await self.call(f"Controller/{method}", _text(alarm), *time, _text(reason))
+        return bool(accepted), str(text)
+
+    async def alarms(self) -> list[str]:
+        """The alarms that are shown, the newest first."""
+        (held,) = await self.read(["Controller/Alarms/List"])
+        return [str(line) for line in held or ()]
+
     async def readiness(self) -> dict[str, Any] | None:
         """The readiness report, as `ReadinessReport.as_json` shows it; None if there is none."""
         (held,) = await self.read(["Controller/Readiness/Report"])

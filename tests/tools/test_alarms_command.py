@@ -12,8 +12,11 @@ from controller.alarms.ids import Id
 from controller.records.historian import Historian, sqlite_url
 from plant_models.signals import PLC
 from tests.controller.kit import Loop
+from tests.tools.test_advice_command import ShamDesk, desk, secret
 from tools.alarm_journal import read_journal
 from tools.cli import app
+
+__all__ = ["desk", "secret"]  # fixtures
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,38 @@ def test_until_a_time(run: Path) -> None:
     part = read_journal(run / "historian.sqlite", whole.end - 20.0)
     assert part.end == whole.end - 20.0
     assert part.events == tuple(e for e in whole.events if e.time <= part.end) != whole.events
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        (["acknowledge"], "Acknowledge"),
+        (["unshelve"], "Unshelve"),
+        (["out-of-service"], "TakeOutOfService"),
+        (["in-service"], "ReturnToService"),
+        (["shelve", "--minutes", "30"], "Shelve"),
+    ],
+)
+def test_what_people_do_is_a_call_of_the_controllers_method(
+    desk: ShamDesk, secret: Path, words: list[str], called: str
+) -> None:
+    options = ["--user", "sue", "--reason", "seen it", "--password-file", str(secret)]
+    done = CliRunner().invoke(app, ["alarms", *words, "mv-local.ApiRatio", *options])
+    assert done.exit_code == 0 and "as the controller says" in done.output
+    ((method, alarm, *rest),) = desk.calls
+    assert method == f"Controller/{called}"
+    assert alarm == ("String", "mv-local.ApiRatio") and rest[-1] == ("String", "seen it")
+    assert rest[:-1] == ([("Double", 30.0)] if called == "Shelve" else [])
+    object.__setattr__(desk, "accepts", False)
+    assert CliRunner().invoke(app, ["alarms", *words, "a", *options]).exit_code == 1
+
+
+def test_alarms_now(desk: ShamDesk, secret: Path) -> None:
+    options = ["--user", "sue", "--password-file", str(secret)]
+    assert "no alarm" in CliRunner().invoke(app, ["alarms", "show", *options]).output
+    desk.values["Controller/Alarms/List"] = ["control-shed: unacknowledged; [no] heartbeat"]
+    shown = CliRunner().invoke(app, ["alarms", "show", *options])
+    assert shown.exit_code == 0 and "[no] heartbeat" in shown.output
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tools.people import ControllerDesk, PersonRefused, at_controller
 from tools.pki import ensure_pki, twinline_home
 from tools.rundir import RunDir
 
-__all__ = ["advice", "readiness"]
+__all__ = ["advice", "at_desk", "readiness"]
 
 REFUSED = 1
 BAD_INPUT = 2
@@ -52,7 +52,7 @@ def show(
 ) -> None:
     """Show the advice in force: the move, why, what it should bring, until when it holds."""
     console = Console(highlight=False)
-    found = _at_desk(console, user, run, endpoint, password_file, lambda desk: desk.advice())
+    found = at_desk(console, user, run, endpoint, password_file, lambda desk: desk.advice())
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -131,7 +131,7 @@ def readiness(
 ) -> None:
     """Show what the controller thinks of itself: exit status 0 if it is ready, 1 if it is not."""
     console = Console(highlight=False)
-    found = _at_desk(console, user, run, endpoint, password_file, lambda desk: desk.readiness())
+    found = at_desk(console, user, run, endpoint, password_file, lambda desk: desk.readiness())
     if found is None:
         console.print("there is no report yet", style="bold red")
         raise typer.Exit(REFUSED)
@@ -159,7 +159,7 @@ def _answer(
     password_file: Path | None,
 ) -> None:
     console = Console(highlight=False)
-    accepted, text = _at_desk(
+    accepted, text = at_desk(
         console,
         user,
         run,
@@ -172,7 +172,7 @@ def _answer(
         raise typer.Exit(REFUSED)
 
 
-def _at_desk(
+def at_desk(
     console: Console,
     user: str,
     run: Path | None,

@@ -18,6 +18,7 @@ from controller.alarms.export import event_rows, figure_rows, list_rows
 from controller.records.codec import CodecError
 from controller.records.historian import HistoryError
 from tools.alarm_journal import Journal, read_journal
+from tools.commands.alarm_desk import join
 from tools.commands.replay import historian_file
 from tools.demo.status import clock
 
@@ -28,6 +29,8 @@ BAD_INPUT, MISSED = 2, 1
 alarms = typer.Typer(
     name="alarms", help="Alarm list, journal and statistics.", no_args_is_help=True
 )
+
+join(alarms)
 
 Run = Annotated[
     Path, typer.Argument(help="Folder of a run, or its historian.sqlite.", show_default=False)
