@@ -103,7 +103,9 @@ def not_read_back(sent: CommandFrame | None, snapshot: Snapshot) -> str:
     """
     for tag, written in () if sent is None else sent.requests.items():
         read = snapshot.number(f"{tag}/REQ")
-        if read is not None and not math.isclose(read, written, rel_tol=_SINGLE, abs_tol=_SINGLE):
+        if read is None or read == written:
+            continue
+        if not math.isclose(read, written, rel_tol=_SINGLE, abs_tol=_SINGLE):
             return f"{tag}: {written:.6g} was written, {read:.6g} reads back"
     return ""
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from controller.supervision.bumpless import Bounds
-from plant_models.signals import MvSpec, Snapshot
+from plant_models.signals import MvSpec, Snapshot, is_good
 from plant_models.units import UNITS
 
 __all__ = ["MvTags", "finite_number", "mv_tags", "tight_bounds"]
@@ -59,7 +59,11 @@ def mv_tags(spec: MvSpec, period_s: float) -> MvTags:
 
 def finite_number(snapshot: Snapshot, tag: str) -> float | None:
     """Value of ``tag`` if its status is Good and it is a finite number."""
-    value = snapshot.number(tag)
+    item = snapshot.values.get(tag)
+    if item is not None and type(item.value) is float and is_good(item.status):
+        value: float | None = item.value  # the common case, without detours
+    else:
+        value = snapshot.number(tag)
     return value if value is not None and math.isfinite(value) else None
 
 

@@ -282,7 +282,10 @@ def update(
         old = before.get(f.name)
         lost = 0 if f.good else (1 if old is None or old.good else old.lost_cycles + 1)
         if old is not None and old.good == f.good:
-            after[f.name] = replace(old, text=f.text, value=f.value, lost_cycles=lost)
+            unchanged = (old.text, old.value, old.lost_cycles) == (f.text, f.value, lost)
+            after[f.name] = (
+                old if unchanged else replace(old, text=f.text, value=f.value, lost_cycles=lost)
+            )
         else:
             after[f.name] = Permissive(
                 name=f.name,

@@ -143,11 +143,12 @@ class FuzzPlant:
         image[PLC.PERMIT] = Value(not sequence.interlock)
         image[PLC.REJECTED_COUNT] = Value(sum(lease.refused.values()))
         image[APC.EPOCH] = Value(lease.epoch if lease.active else 0)
-        shown, limits = self._shown, self.parameters.limits
+        shown = self._shown
         for tag, mv in state.mvs.items():
             if shown.get(tag) != mv.act:
+                unit = self.parameters.limits[tag].unit
                 shown[tag] = mv.act
-                image[f"{tag}/ACT"] = Value(mv.act / UNITS[limits[tag].unit].factor)
+                image[f"{tag}/ACT"] = Value(mv.act / UNITS[unit].factor)
         image.update(self._owner_values())
 
     def _owner_values(self) -> dict[str, Value]:

@@ -82,7 +82,12 @@ def good(shown: Mapping[str, Any], tag: str) -> Any:
 
 
 def number(shown: Mapping[str, Any], tag: str) -> float | None:
-    value = good(shown, tag)
+    item = shown.get(tag)
+    if item is None or item.status & 0xC0000000:
+        return None
+    value = item.value
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
