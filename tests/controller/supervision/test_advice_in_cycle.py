@@ -1,11 +1,18 @@
 """Advice and readiness in the cycle: through the gate or kept, and before control is offered."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from controller.advice_config import AdviceConfig
 from controller.config import ControllerConfig
+from controller.cycle import run_cycle
 from controller.data import Mode
 from controller.readiness_config import ReadinessConfig
+from controller.records.historian import Historian, History, sqlite_url
+from controller.records.replay import inputs_of
 from controller.supervision.advice import Advice, AdviceAction, AdviceRequest
 from plant_models.signals import MV, PLC
 from tests.controller.kit import TABLE, FilterBrain, Loop, controller_config
@@ -115,3 +122,40 @@ def test_by_default_the_report_informs_and_does_not_delay() -> None:
     loop.close()
     shown = loop.outputs[-1].oversight
     assert shown is not None and shown.readiness is not None and not shown.readiness.ready
+
+
+def test_a_recorded_run_with_answered_advice_comes_out_again(tmp_path: Path) -> None:
+    """The orders, the advice in force and the sums of readiness, from the records alone."""
+    loop = _loop()
+    url = sqlite_url(tmp_path / "historian.sqlite")
+    actions = {3: AdviceAction.HOLD, 5: AdviceAction.ACCEPT, 12: AdviceAction.REJECT}
+    with Historian(url, loop.setup, loop.state) as historian:
+        began, outputs = loop.state, []
+        for number in range(70):
+            requests: tuple[AdviceRequest, ...] = ()
+            if number in actions:
+                made = replace(_accept(_advice(loop)), action=actions[number])
+                requests = (made,)
+            outputs.append(loop.cycle(operator_requests=requests, solve_ms=10.0 + number))
+            historian.append(outputs[-1])
+    assert sum(len(o.orders) for o in outputs) == 1
+    history = History(url)
+    try:
+        records = list(history.records(1))
+        kept = history.state_at(1, outputs[-1].state.cycle)
+    finally:
+        history.close()
+    state = began
+    for record, output in zip(records, outputs, strict=True):
+        again = run_cycle(inputs_of(record), state, loop.setup, lambda: 0.0)
+        state = again.state
+        if state.cycle == kept.cycle:
+            assert kept.oversight.advice == state.oversight.advice
+            sums = state.oversight.readiness.total, state.oversight.readiness.open
+            saved = kept.oversight.readiness.total, kept.oversight.readiness.open
+            assert np.array_equal(sums, saved) and kept.cycle > began.cycle
+        assert again.orders == output.orders
+        assert again.oversight is not None and output.oversight is not None
+        assert again.oversight.advice == output.oversight.advice
+        assert again.oversight.readiness == output.oversight.readiness
+        assert record.extra["oversight"] == output.oversight.as_record()
