@@ -8,6 +8,7 @@ import typer
 from tools.commands.advice import advice, readiness
 from tools.commands.alarms import alarms
 from tools.commands.benchmark import benchmark
+from tools.commands.certificates import certificates
 from tools.commands.check import check
 from tools.commands.control import control
 from tools.commands.demo import demo
@@ -58,5 +59,6 @@ app.command()(docs)
 app.command()(readiness)
 app.add_typer(advice)
 app.add_typer(alarms)
+app.add_typer(certificates)
 app.add_typer(recording)
 app.add_typer(product)
