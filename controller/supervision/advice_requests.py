@@ -18,7 +18,7 @@ from controller.supervision.advice_data import (
 )
 from controller.supervision.advice_words import name_of, number
 from controller.supervision.requests import Answered
-from plant_models.signals import SignalTable
+from plant_models.signals import MV, SignalTable
 
 __all__ = ["give_back", "handle_advice_requests"]
 
@@ -63,7 +63,7 @@ def handle_advice_requests(
 
     Returns
     -------
-    State, an answer to each request, what was accepted.
+    State, an answer to each request, what was accepted in the order in which it is to be entered.
     """
     answers, accepted = [], []
     for r in requests:
@@ -97,6 +97,8 @@ def handle_advice_requests(
                     carry_out=config.accept == "operator_set",
                 )
             )
+    # In LOCAL a thickness move carries the force set point with it, which is then set outright.
+    accepted.sort(key=lambda a: a.advice.mv != MV.THICKNESS)
     return state, tuple(answers), tuple(accepted)
 
 

@@ -128,6 +128,15 @@ def test_accepting_is_a_record_by_default_and_an_order_where_configured() -> Non
         assert order_reason(accepted) == "advice 1: test of advice"
 
 
+def test_thickness_is_entered_before_the_force_that_the_plc_moves_with_it() -> None:
+    desk = Desk()
+    desk.step({**THICKER, MV.MAIN_FORCE: 7.4})
+    numbers = {a.mv: a.id for a in desk.state.current}
+    assert numbers[MV.MAIN_FORCE] < numbers[MV.THICKNESS]
+    desk.step(THICKER, None, *(ask(n, "accept") for n in sorted(numbers.values())))
+    assert [a.advice.mv for a in desk.accepted] == [MV.THICKNESS, MV.MAIN_FORCE]
+
+
 def test_what_was_accepted_is_not_advised_again_until_it_is_entered() -> None:
     desk = Desk()
     desk.step(THICKER)
