@@ -114,8 +114,9 @@ def advise(
     time = snapshot.time
     if mode is not Mode.ADVISORY:
         return state if not state.current else replace(state, current=())
-    quiet = {mv: q for mv, q in state.quiet.items() if time < q.until}
-    alive = tuple(a for a in state.current if time < a.expires)
+    longest = max(config.reject_s, config.accepted_s)  # else plant time has gone back
+    quiet = {mv: q for mv, q in state.quiet.items() if time < q.until <= time + longest}
+    alive = tuple(a for a in state.current if a.made <= time < a.expires)
     if validated is None:
         return replace(state, current=alive, quiet=quiet)
     if validated.line_state is not LineState.RUNNING:

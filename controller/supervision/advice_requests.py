@@ -105,6 +105,8 @@ def handle_advice_requests(
 def _refusal(advice: Advice, r: AdviceRequest, time: float) -> str:
     """Why the state of an advice forbids what is asked."""
     held = advice.held_by != "" and time < advice.held_until
+    if time < advice.made:
+        return f"advice {advice.id} is of another time"
     if time >= advice.expires:
         return f"advice {advice.id} expired {time - advice.expires:.0f} s ago"
     if held and advice.held_by != r.user:

@@ -260,6 +260,21 @@ def test_a_stranger_may_not_answer_and_neither_outside_advisory() -> None:
     assert desk.answers[0].text == "there is no advice in CLOSED_LOOP"
 
 
+def test_plant_time_that_goes_back_takes_advice_and_silence_with_it() -> None:
+    desk = Desk()
+    desk.cycle = 1000
+    desk.step({**THICKER, MV.TOTAL_FEED: 20.2})
+    numbers = {a.mv: a.id for a in desk.state.current}
+    desk.step(THICKER, None, ask(numbers[MV.TOTAL_FEED], "reject"))
+    desk.cycle = 280  # an hour
+    thick = numbers[MV.THICKNESS]
+    desk.step({**THICKER, MV.TOTAL_FEED: 20.2}, None, ask(thick, "accept"))
+    assert desk.answers[0].text == f"advice {thick} is of another time"
+    assert desk.accepted == ()
+    assert {a.mv for a in desk.state.current} == {MV.THICKNESS, MV.TOTAL_FEED}
+    assert min(a.id for a in desk.state.current) > max(numbers.values())
+
+
 def test_the_reason_names_the_variable_that_is_off_target() -> None:
     (advice,) = Desk().step(THICKER, free={CV.TENSILE_STRENGTH.value: 2.10e6}).current
     assert advice.reason == "tensile strength is 2.1, 0.15 MPa below its target 2.25 MPa"
