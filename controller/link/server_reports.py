@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from controller.alarms.engine import Alarm, AlarmState, State
 from controller.cycle_data import CycleOutput
-from controller.link.server_values import Quantity, Values, moment, short_name, slug
+from controller.link.server_values import (
+    VARIABLE_UNITS,
+    Quantity,
+    Values,
+    moment,
+    quantity,
+    short_name,
+    slug,
+)
 from controller.measurement.health import HealthReport
 from controller.products.sets import ProductBinding
 from controller.supervision.advice_data import Advice, AdviceState
@@ -63,7 +71,8 @@ def _advice(current: tuple[Advice, ...]) -> Values:
             f"{path}/Note": a.overtaken or a.note,
         }
         for variable, wanted in a.computed_from.items():
-            values[f"{path}/ComputedFrom/{variable}"] = Quantity(float(wanted))
+            unit = VARIABLE_UNITS.get(variable, "")
+            values[f"{path}/ComputedFrom/{variable}"] = quantity(wanted, unit)
     return values
 
 
