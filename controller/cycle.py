@@ -24,7 +24,7 @@ from controller.products.watch import shadowed
 from controller.supervision.bumpless import ramp
 from controller.supervision.findings import Counters, count, findings
 from controller.supervision.gate import withhold
-from controller.supervision.permissives import update
+from controller.supervision.permissives import debounce_of, update
 from controller.supervision.readiness import report
 from controller.supervision.supervisor import (
     Decision,
@@ -311,7 +311,9 @@ def _permissives(
         services=begun.services,
         product=None if bound is None else binding(bound, begun.limits.conflicts),
     )
-    return replace(supervision, permissives=update(supervision.permissives, found, snapshot.time))
+    debounce = debounce_of(setup.config.supervision)
+    known = supervision.permissives
+    return replace(supervision, permissives=update(known, found, snapshot.time, debounce))
 
 
 def _command(

@@ -117,11 +117,20 @@ def _permissives(output: CycleOutput) -> Values:
     for p in output.permissives:
         path = f"Permissives/{slug(p.name)}"
         values[f"{path}/State"] = p.good
+        values[f"{path}/Value"] = _shown(p.value)
         values[f"{path}/Text"] = p.text
+        values[f"{path}/Remedy"] = p.remedy
         values[f"{path}/Since"] = moment(p.since)
         values[f"{path}/Safety"] = p.safety
         values[f"{path}/LostCycles"] = p.lost_cycles
+        values[f"{path}/DebounceCycles"] = p.debounce_cycles
     return values
+
+
+def _shown(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else f"{value:g}"
 
 
 def _targets(output: CycleOutput) -> Values:

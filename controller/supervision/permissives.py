@@ -248,7 +248,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissive:
-    """State of a permissive: since when [s, UTC], and for how many cycles it has been lost."""
+    """State of a permissive: since when [s, UTC], and for how many cycles it has been lost.
+
+    Lost for ``debounce_cycles`` it sheds; 0 sheds at once, or never if the loss is only shown.
+    """
 
     name: Name
     good: bool
@@ -256,6 +259,7 @@ class Permissive:
     since: float
     lost_cycles: int
     value: Shown = None
+    debounce_cycles: int = 0
 
     @property
     def safety(self) -> bool:
@@ -274,9 +278,13 @@ def debounce_of(config: SupervisionConfig) -> dict[Name, int]:
 
 
 def update(
-    before: Mapping[Name, Permissive], findings: Iterable[Finding], time: float
+    before: Mapping[Name, Permissive],
+    findings: Iterable[Finding],
+    time: float,
+    debounce: Mapping[Name, int] | None = None,
 ) -> dict[Name, Permissive]:
     """Carry ``since`` and the count of lost cycles on to the new findings."""
+    debounce = {} if debounce is None else debounce
     after: dict[Name, Permissive] = {}
     for f in findings:
         old = before.get(f.name)
@@ -294,6 +302,7 @@ def update(
                 value=f.value,
                 since=time,
                 lost_cycles=lost,
+                debounce_cycles=debounce.get(f.name, 0),
             )
     return after
 

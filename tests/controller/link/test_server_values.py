@@ -38,6 +38,9 @@ def test_mode_permissives_and_targets_are_shown_in_plant_units(output: CycleOutp
     assert values["Permissives/PlantHeartbeat/State"] is True
     assert values["Permissives/PlantHeartbeat/Safety"] is True
     assert isinstance(values["Permissives/PlantHeartbeat/Since"], datetime)
+    assert values["Permissives/LineRunning/Value"] == "running"
+    assert values["Permissives/SolverHealthy/DebounceCycles"] == 6
+    assert "call the engineer" in str(values["Permissives/SolverHealthy/Remedy"])
     assert values["Targets/tablet_weight"] == Quantity(pytest.approx(200.0), "mg")
     assert values["Targets/throughput"] == Quantity(pytest.approx(20.0), "kg/h")
 

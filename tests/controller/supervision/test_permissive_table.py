@@ -172,6 +172,13 @@ def test_the_newest_value_is_kept_with_the_older_since() -> None:
     assert "call the engineer" in after.remedy
 
 
+def test_a_permissive_tells_after_how_many_cycles_its_loss_sheds() -> None:
+    shown = {p.name: p for p in Loop().cycle().permissives}
+    assert shown[Name.SOLVER].debounce_cycles == CONFIG.debounce.solver_cycles
+    assert shown[Name.HEARTBEAT].debounce_cycles == 0
+    assert shown[Name.SERVICES].value == 9
+
+
 def estimate(*, tested: bool, converged: bool = False) -> Estimate:
     made = Loop().cycle().record.estimate
     assert made is not None
