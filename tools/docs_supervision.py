@@ -18,6 +18,7 @@ from controller.supervision.permissives import TABLE as PERMISSIVES
 from controller.supervision.permissives import Loss, Row
 from controller.supervision.roles import PERMISSIONS, Role
 from controller.supervision.service_data import CvService, MvService
+from tools.docs_faults import FAULTS, PLAYED
 
 __all__ = ["page"]
 
@@ -161,6 +162,8 @@ def page() -> str:
         _ALARMS.format(shelve=_CONFIG.alarms.shelve_max_minutes, settle=_CONFIG.alarms.settle_s),
         _alarm_table(),
         _action_table(),
+        FAULTS,
+        _fault_table(),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -329,6 +332,11 @@ def _alarm_row(d: Definition) -> tuple[str, ...]:
 def _action_table() -> str:
     rows = ((f"`{d.id}`", d.consequence, d.action, _time(d.respond_within_s)) for d in ENTRIES)
     return _table(("alarm", "consequence", "what to do", "within"), rows)
+
+
+def _fault_table() -> str:
+    rows = ((what, does, ", ".join(f"`{a}`" for a in alarms)) for what, does, alarms in PLAYED)
+    return _table(("fault", "what happens", "alarms"), rows)
 
 
 def _time(seconds: float) -> str:
