@@ -1,4 +1,4 @@
-"""Faults that the controller lives with, for ``docs/supervision.md``: what happens, which alarms."""
+"""Faults that the controller lives with, as ``docs/supervision.md`` tells them."""
 
 from __future__ import annotations
 
