@@ -16,6 +16,7 @@ MATERIAL = "materials/mcc_ph102.yaml"
 SCENARIO = "scenarios/shift.yaml"
 TAGMAP = "tagmaps/foreign_plc.yaml"
 RECORDING = "recordings/tablet_press.yaml"
+SET = "product_sets/half_strength_tablet.yaml"
 CONTROLLER = """\
 kind: controller
 schema: 1
@@ -52,7 +53,7 @@ class Broken:
 def shipped(name: str) -> str:
     """A shipped configuration whose references hold from the folder of the broken ones."""
     text = (CONFIGS / name).read_text("utf-8")
-    for folder in ("products", "materials", "lines"):
+    for folder in ("products", "materials", "lines", "controllers"):
         text = text.replace(f"../{folder}/", f"../../../configs/{folder}/")
     return text
 
@@ -567,6 +568,123 @@ CASES = (
         "channels.main_force",
         "nothing is of the wrong type",
         "a mapping with column, unit",
+    ),
+    Broken(
+        "set_status_unknown",
+        SET,
+        "status: approved",
+        "status: aproved",
+        "status",
+        "'aproved' is none of the choices",
+        "one of 'draft', 'approved', 'retired'",
+    ),
+    Broken(
+        "set_controller_not_there",
+        SET,
+        "controllers/pid.yaml",
+        "controllers/pidd.yaml",
+        "controllers[2]",
+        "does not exist",
+        "did you mean 'pid.yaml'?",
+    ),
+    Broken(
+        "set_controller_is_a_line",
+        SET,
+        "controllers/pid.yaml",
+        "lines/reference.yaml",
+        "controllers[2]",
+        "is a line",
+        "the path of a controller",
+    ),
+    Broken(
+        "set_controller_twice",
+        SET,
+        "controllers/pid.yaml",
+        "controllers/plc.yaml",
+        "controllers[3]",
+        "'plc' is named twice",
+        "controllers of other names",
+    ),
+    Broken(
+        "set_controller_of_another_line",
+        SET,
+        "controllers/pid.yaml",
+        "controllers/press_monitor.yaml",
+        "controllers[2]",
+        "controls recorded_press.yaml, the set is for reference.yaml",
+        "a controller of reference.yaml",
+    ),
+    Broken(
+        "set_normal_wider_than_filed",
+        SET,
+        "{lo: 4.85, hi: 5.15}",
+        "{lo: 4.85, hi: 5.45}",
+        "normal.Line/Formulation/ApiRatio",
+        "4.85..5.45 is not within the filed range 4.75..5.25",
+        "a range within 4.75..5.25",
+    ),
+    Broken(
+        "set_range_of_no_mv",
+        SET,
+        "  Line/Press/MainForceSP: {lo: 5.5, hi: 10.0}",
+        "  Line/Press/MainForce: {lo: 5.5, hi: 10.0}",
+        "normal.Line/Press/MainForce",
+        "the line has no MV 'Line/Press/MainForce'",
+        "Line/Press/MainForceSP",
+    ),
+    Broken(
+        "set_range_upside_down",
+        SET,
+        "{lo: 14.0, hi: 22.0}",
+        "{lo: 22.0, hi: 14.0}",
+        "normal.Line/Formulation/TotalFeed.lo",
+        "22 is not below the upper 14",
+        "a lower value below 14",
+    ),
+    Broken(
+        "set_normal_without_filed",
+        SET,
+        "  Line/Press/TurretSpeed: {lo: 25.0, hi: 70.0}\n",
+        "",
+        "normal.Line/Press/TurretSpeed",
+        "has a normal range but no filed one",
+        "an entry under 'filed' too",
+    ),
+    Broken(
+        "set_nominal_outside_normal",
+        SET,
+        "{lo: 14.0, hi: 22.0}",
+        "{lo: 14.0, hi: 17.0}",
+        "normal.Line/Formulation/TotalFeed",
+        "the nominal 18 kg/h of Line/Formulation/TotalFeed lies outside 14..17",
+        "a range that holds 18 kg/h",
+    ),
+    Broken(
+        "set_filed_beside_the_line",
+        SET,
+        "Line/Press/TurretSpeed: {lo: 30.0, hi: 65.0}",
+        "Line/Press/TurretSpeed: {lo: 48.0, hi: 65.0}",
+        "normal.Line/Press/TurretSpeed",
+        "the nominal 46.3 rpm of Line/Press/TurretSpeed lies outside 48..65",
+        "a range that holds 46.3 rpm",
+    ),
+    Broken(
+        "set_mv_twice",
+        SET,
+        "tag: Line/Press/FillDepth",
+        "tag: Line/Press/Thickness",
+        "manipulated[3].tag",
+        "'Line/Press/Thickness' occurs twice",
+        "one entry per MV",
+    ),
+    Broken(
+        "set_thickness_does_not_press",
+        SET,
+        "press: {thickness_mm: 2.740",
+        "press: {thickness_mm: 2.840",
+        "manipulated[3].nominal",
+        "2.74 mm is not press.thickness_mm",
+        "2.84 mm in both places",
     ),
 )
 
