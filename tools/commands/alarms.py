@@ -20,7 +20,7 @@ from controller.records.historian import HistoryError
 from tools.alarm_journal import Journal, read_journal
 from tools.commands.alarm_desk import join
 from tools.commands.replay import historian_file
-from tools.demo.status import clock
+from tools.shown_time import clock
 
 __all__ = ["alarms"]
 

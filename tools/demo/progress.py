@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tools.demo.operator import SHOWN
-from tools.demo.status import Phase, Status, clock
+from tools.demo.status import Phase, Status
+from tools.shown_time import clock
 
 __all__ = ["show_progress"]
 

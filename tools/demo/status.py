@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tools.shown_time import clock
+
 __all__ = ["Phase", "Status"]
 
 
@@ -56,9 +58,3 @@ class Status:
         """Something happened, now or at plant second ``second``."""
         when = clock(self.second if second is None else second)
         self.notes.append(f"{when} {self.controller}: {text}")
-
-
-def clock(second: float) -> str:
-    """Plant seconds as ``h:mm:ss``."""
-    whole = int(second)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -25,9 +25,9 @@ from hil.tally import ReceivedCommand
 from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
 from tools.alarm_journal import read_journal
-from tools.demo.status import clock
 from tools.report.data import RunData
 from tools.rundir import RunDir
+from tools.shown_time import clock
 
 __all__ = [
     "Account",
