@@ -75,7 +75,7 @@ class Event(StrEnum):
     ASK_SHED = "an operator asks for SHED"
     LOST = "a permissive is lost that must hold, its debounce is over"
     ABORTED = "the line was aborted"
-    TOO_LONG = "suspended for longer than `resume_within_s`"
+    TOO_LONG = "suspended for longer than `resume_within_s`, or nobody knows for how long"
     STANDS = "the line does not run"
     MISSING = "a permissive is missing that is needed to go on"
     REFUSED = "the plant refused control"

@@ -273,6 +273,8 @@ def _granted(now: _Cycle) -> str:
 
 def _too_long(now: _Cycle) -> str:
     within = now.config.resume_within_s
+    if now.suspended_s < 0.0:
+        return "the plant's time went back while the line stood"
     return f"the line did not run for {within:.0f} s" if now.suspended_s > within else ""
 
 

@@ -239,6 +239,16 @@ def test_the_supervisor_follows_the_table_in_every_happening(state: State, event
     assert decision.write or decision.why_not
 
 
+@pytest.mark.parametrize("state", [State.SUSPENDED, State.RESUMING])
+def test_a_clock_that_goes_back_never_prolongs_a_suspension(state: State) -> None:
+    began = supervision(state, permissives()).suspended_since
+    assert began is not None
+    decision = judged(supervision(state, permissives()), time=began - 3600.0)
+    assert decision.state.mode is Mode.SHED
+    assert "time went back" in decision.state.cause
+    assert judged(supervision(state, permissives()), time=began).write
+
+
 @given(
     state=st.sampled_from(list(State)),
     lost=st.sets(st.sampled_from(list(Name)), max_size=6),
