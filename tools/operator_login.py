@@ -24,7 +24,7 @@ def password_of(folder: RunDir | None, user: str, file: Path | None) -> str:
     return answer
 
 
-def address_of(folder: RunDir | None) -> str:
-    """Where the controller of a run listens, by default where it is configured to."""
-    listening = folder.listening("controller") if folder is not None else None
+def address_of(folder: RunDir | None, name: str = "controller") -> str:
+    """Where the controller of a run, or its standby, listens; by default where configured."""
+    listening = folder.listening(name) if folder is not None else None
     return listening.endpoint if listening is not None else LinkConfig().operator_endpoint

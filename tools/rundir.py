@@ -41,6 +41,10 @@ class RunDir:
         """Records of the controller."""
         return self.path / "historian.sqlite"
 
+    def historian_of(self, name: str) -> Path:
+        """Records of the controller, or of another one of this run such as its standby."""
+        return self.historian if name == "controller" else self.path / f"{name}.sqlite"
+
     def log_to(self, name: str, level: int = logging.INFO) -> None:
         """Send the log of this process to ``logs/NAME.log``, warnings to standard error as well.
 

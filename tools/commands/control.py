@@ -41,6 +41,7 @@ from tools.product_sets import known_sets, set_of_controller
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
 from tools.service import serve, told
+from tools.standby import make_standby, run_both, standing_by
 
 __all__ = ["control"]
 
@@ -64,6 +65,13 @@ class _Order:
     host: str
     port: int
     known: Mapping[str, ProductSet]
+    standby_of: str = ""
+    promoted: bool = False
+
+    @property
+    def name(self) -> str:
+        """What this process is called in the folder of the run."""
+        return "standby" if self.standby_of else "controller"
 
 
 def control(
@@ -89,12 +97,19 @@ def control(
         Path | None,
         typer.Option(help="Saved state of this controller, whose memory of the data it takes."),
     ] = None,
+    standby: Annotated[
+        str | None,
+        typer.Option(
+            help="Stand by the controller at this address: write nothing until promoted.",
+            metavar="ENDPOINT",
+        ),
+    ] = None,
 ) -> None:
     """Run a controller until it is stopped (Ctrl-C)."""
     console = Console(highlight=False)
     try:
         with told(console, "controller.twin.compiled"):
-            order = _order(controller, endpoint, port, security, run, resume, product_set)
+            order = _order(controller, endpoint, port, security, run, resume, product_set, standby)
     except (ConfigError, ValueError, OSError) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
@@ -113,6 +128,7 @@ def _order(
     run: Path | None,
     resume: Path | None,
     set_file: Path | None,
+    standby: str | None,
 ) -> _Order:
     config: ControllerConfig = load_controller(file)
     line_file = file.parent / config.line
@@ -123,10 +139,12 @@ def _order(
     state = initial_state(setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
     if resume is not None:
         state = resumed(state, load_state(resume, setup))
+    if standby is not None:
+        state, port = standing_by(state, standby), 0 if port is None else port
     tagmap_file = file.parent / config.link.tagmap if config.link.tagmap else None
     folder = RunDir(run) if run is not None else new_run(config.name)
     folder.keep([f for f in (file, line_file, set_file, tagmap_file) if f is not None])
-    folder.log_to("controller")
+    folder.log_to("controller" if standby is None else "standby")
     listening = folder.listening("plant")
     operators = urlparse(config.link.operator_endpoint)
     return _Order(
@@ -140,6 +158,7 @@ def _order(
         host=operators.hostname or "127.0.0.1",
         port=port if port is not None else operators.port or 4841,
         known=known,
+        standby_of=standby or "",
     )
 
 
@@ -184,6 +203,8 @@ def _credentials(party: Party, order: _Order, user: str) -> Credentials:
         certificate=party.certificate,
         private_key=party.private_key,
         server_certificate=party.certificate_of("plant"),
+        previous_server_certificate=party.previous_certificate_of("plant"),
+        watched={"operator": party.certificate_of("operator")},
         application_uri=party.uri,
     )
 
@@ -202,19 +223,19 @@ def _link(order: _Order, who: Credentials, clock: Clock) -> PlantLink:
 async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
     """Run until stopped; a change of product or model ends one runtime and begins the next."""
     while True:
-        runtime, port = await _run_once(order, console, stop)
+        runtime, order = await _run_once(order, console, stop)
         if not runtime.change or stop.is_set():
             return
-        changed = await asyncio.to_thread(_changed, order, runtime.state, runtime.change)
-        order = replace(changed, port=port)
+        order = await asyncio.to_thread(_changed, order, runtime.state, runtime.change)
 
 
-async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tuple[Runtime, int]:
+async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tuple[Runtime, _Order]:
     clock, config = SystemClock(), order.security
     parties = ensure_pki(twinline_home(), days=config.certificate_days, bits=config.key_bits)
     ensure_secrets(order.run.secrets, config)
     me = parties["controller"]
-    link = _link(order, _credentials(me, order, config.user_with("controller")), clock)
+    who = _credentials(me, order, config.user_with("controller"))
+    link = _link(order, who, clock)
     advisor = None
     if order.config.supervision.advice.accept == "operator_set":
         person = _credentials(me, order, config.user_with("operator"))
@@ -229,25 +250,33 @@ async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tup
         port=order.port,
         alarms=order.setup.oversight.alarms.definitions,
     )
+    standby = None
+    if order.standby_of and not order.promoted:
+        standby = make_standby(order.config, order.standby_of, me, who, link, server, clock)
     runtime = Runtime(
         order.setup,
         order.state,
         link,
-        server,
-        lambda: Historian(sqlite_url(order.run.historian), order.setup, order.state),
+        standby or server,
+        lambda: Historian(sqlite_url(order.run.historian_of(order.name)), order.setup, order.state),
         clock,
+        silent=lambda: standby is not None and standby.silent,
         operator=advisor,
     )
-    await server.start(runtime)
-    order.run.announce("controller", server.endpoint)
+    if standby is not None:
+        standby.serve(runtime)
+    await server.start(standby or runtime)
+    order.run.announce(order.name, server.endpoint)
     console.print(
-        f"controller {order.config.name}: {server.endpoint}, plant {order.endpoint}, "
+        f"{order.name} {order.config.name}: {server.endpoint}, plant {order.endpoint}, "
         f"run {order.run.path}",
         soft_wrap=True,
     )
     try:
-        await runtime.run(stop)
+        await run_both(runtime, standby, stop)
     finally:
-        order.run.withdraw("controller")
+        order.run.withdraw(order.name)
         await server.stop()
-    return runtime, urlparse(server.endpoint).port or order.port
+    promoted = order.promoted or (standby is not None and not standby.silent)
+    port = urlparse(server.endpoint).port or order.port
+    return runtime, replace(order, port=port, promoted=promoted)

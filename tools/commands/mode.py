@@ -39,13 +39,16 @@ def mode(
         Path | None,
         typer.Option(help="A 0600 file; by default that of the run, else you are asked."),
     ] = None,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Ask the standby of the run; ADVISORY promotes it.")
+    ] = False,
 ) -> None:
     """Ask the controller for a mode: exit status 0 if it is accepted, 1 if it is refused."""
     console = Console(highlight=False)
     try:
         folder = RunDir(run) if run is not None else None
         password = password_of(folder, user, password_file)
-        address = endpoint or address_of(folder)
+        address = endpoint or address_of(folder, "standby" if standby else "controller")
         accepted, text = asyncio.run(_ask(address, user, password, wanted.upper(), reason))
     except (OSError, PersonRefused) as error:
         console.print(str(error), style="bold red", markup=False)
