@@ -115,6 +115,7 @@ def test_a_standby_takes_over_from_an_active_that_is_cut_off_and_healed(shop: Sh
     assert len(order) == len(set(order)) == 2
 
 
+@pytest.mark.slow
 def test_an_operator_promotes_a_standby_that_has_written_nothing(shop: Shop) -> None:
     """The lease changes hands openly; until then every command is the active controller's."""
     shop.plant(f"{SPEED:g}")
@@ -138,8 +139,10 @@ def test_an_operator_promotes_a_standby_that_has_written_nothing(shop: Shop) -> 
             await until("the target is followed", followed, 20.0)
             accepted, said = await theirs.request_target("throughput", 21.0, "not here")
             assert not accepted and "stands by" in said
-            words = "mode ADVISORY --standby --user operator --reason service --run".split()
-            answer = await asyncio.to_thread(CliRunner().invoke, app, [*words, str(shop.run.path)])
+            who = ["--user", "operator", "--reason", "service", "--run", str(shop.run.path)]
+            answer = await asyncio.to_thread(
+                CliRunner().invoke, app, ["mode", "ADVISORY", "--standby", *who]
+            )
             assert answer.exit_code == 0, answer.stdout
             assert "no longer a standby" in " ".join(answer.stdout.split())
             assert (await ours.state())[0] == "CLOSED_LOOP"
