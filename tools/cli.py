@@ -19,6 +19,7 @@ from tools.commands.product import product
 from tools.commands.recording import recording
 from tools.commands.replay import replay_run
 from tools.commands.report import report
+from tools.commands.service import service
 
 app = typer.Typer(
     name="twinline",
@@ -62,3 +63,4 @@ app.add_typer(alarms)
 app.add_typer(certificates)
 app.add_typer(recording)
 app.add_typer(product)
+app.add_typer(service)

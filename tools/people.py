@@ -91,6 +91,26 @@ class ControllerDesk(Desk):
         found: list[dict[str, Any]] = json.loads(held) if held else []
         return found
 
+    async def set_service(self, kind: str, name: str, on: bool, reason: str) -> tuple[bool, str]:
+        """Take an MV, a CV or a unit into service, or out of it."""
+        switch = ua.Variant(on, ua.VariantType.Boolean)
+        accepted, text = await self.call(
+            "Controller/SetService", _text(kind), _text(name), switch, _text(reason)
+        )
+        return bool(accepted), str(text)
+
+    async def set_limits(
+        self, mv: str, low: float | None, high: float | None, reason: str
+    ) -> tuple[bool, str]:
+        """Narrow the range of an MV, in its plant unit; None and None clear the limits."""
+        if low is None or high is None:
+            accepted, text = await self.call("Controller/ClearLimit", _text(mv), _text(reason))
+        else:
+            accepted, text = await self.call(
+                "Controller/SetLimit", _text(mv), _number(low), _number(high), _text(reason)
+            )
+        return bool(accepted), str(text)
+
     async def answer_alarm(
         self, method: str, alarm: str, reason: str, minutes: float | None = None
     ) -> tuple[bool, str]:
