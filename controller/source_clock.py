@@ -21,6 +21,7 @@ _READINGS = 3
 _SAMPLES = 2
 _LAB_STEADY_S = 60.0
 _FOLLOW = 0.2
+_AGE_FOLLOWS = 0.02  # slower than a clock drifts
 _NO_OFFSET_S = 2.0
 
 
@@ -81,12 +82,17 @@ def track(
     age = now - time
     seen = clock._replace(source=source)
     if -config.ahead_max_s <= age <= config.age_max_s:
-        usual = age if not isfinite(clock.age) else clock.age + _FOLLOW * (age - clock.age)
+        usual = age if not isfinite(clock.age) else clock.age + _AGE_FOLLOWS * (age - clock.age)
         if clock.offset == 0.0:
             return seen._replace(doubt=nan, readings=0, age=usual), time, ""
-        offset = clock.offset + _FOLLOW * (clock.age - age)
-        offset = 0.0 if abs(offset) < _NO_OFFSET_S else offset
-        return seen._replace(doubt=nan, readings=0, offset=offset), time, _said(offset)
+        offset = stamped - now + clock.age if isfinite(clock.age) else clock.offset
+        if credible(offset, config):
+            offset = 0.0 if abs(offset) < _NO_OFFSET_S else offset
+            return (
+                seen._replace(doubt=nan, readings=0, offset=offset),
+                stamped - offset,
+                _said(offset),
+            )
     doubt = stamped - now + (clock.age if isfinite(clock.age) else 0.0)
     readings = clock.readings + 1 if abs(doubt - clock.doubt) <= _STEADY_S else 1
     seen = seen._replace(doubt=doubt, readings=readings)

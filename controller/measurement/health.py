@@ -113,7 +113,7 @@ def assess(
         if running
         else (replace(state.residuals, time=validated.time))
     )
-    second = opinions(residuals, config) if running else {}
+    second = opinions(residuals, config, distrusted) if running else {}
     memories = dict(state.memories)
     signals: dict[str, SignalHealth] = {}
     changed: dict[str, Measurement] = {}

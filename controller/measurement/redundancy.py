@@ -24,6 +24,7 @@ __all__ = ["FORCE_EXPONENT", "Comparison", "Residuals", "compare", "follow"]
 
 _TANKS = 4
 FORCE_EXPONENT = 0.76
+_RELUCTANT = 10.0  # slower is followed what may be a fault
 _NIR = "Line/FeedFrame/Potency/PV"
 _MAIN, _PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
 _EJECTION = "Line/Press/EjectionForce/PV"
@@ -95,7 +96,9 @@ def compare(
     if learnt < config.learn_s:
         reference = c.reference + (near - c.reference) * step / learnt
     elif config.follows_s is not None:
-        reference = c.reference + (near - c.reference) * min(step / config.follows_s, 1.0)
+        doubtful = abs(filtered - c.reference) > config.drift_percent / 100.0
+        time = config.follows_s * (_RELUCTANT if doubtful else 1.0)
+        reference = c.reference + (near - c.reference) * min(step / time, 1.0)
     else:
         reference = c.reference
     return Comparison(reference, filtered, residual, learnt)

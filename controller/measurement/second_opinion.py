@@ -22,11 +22,16 @@ _QUIET = (RefillPhase.NONE, RefillPhase.REQUEST)
 _FOLLOWED = 0.4
 
 
-def opinions(r: Residuals, config: MeasurementConfig) -> dict[str, Finding]:
-    """Findings by tag; nothing for what agrees or has not been learnt yet."""
+def opinions(
+    r: Residuals, config: MeasurementConfig, distrusted: frozenset[str] = frozenset()
+) -> dict[str, Finding]:
+    """Findings by tag; nothing for what agrees or has not been learnt yet.
+
+    Of two that disagree, one that is ``distrusted`` already takes the blame.
+    """
     found: dict[str, Finding] = {}
     _nir(r, config, found)
-    _forces(r, config, found)
+    _forces(r, config, found, distrusted)
     for i, c in enumerate(r.feed_factors, start=1):
         if c.known(config.feed_factor):
             finding = _graded(c.shift, config.feed_factor, Defect.DRIFT, "feed factor moved by")
@@ -82,7 +87,12 @@ def _grave(defect: Defect) -> int:
     return tuple(Defect).index(defect)
 
 
-def _forces(r: Residuals, config: MeasurementConfig, found: dict[str, Finding]) -> None:
+def _forces(
+    r: Residuals,
+    config: MeasurementConfig,
+    found: dict[str, Finding],
+    distrusted: frozenset[str],
+) -> None:
     """Both forces are doubtful alike; beyond the limit the ejection force tells which is wrong.
 
     The main force is held by its loop: if its transducer is wrong, the others move, if that of
@@ -95,6 +105,9 @@ def _forces(r: Residuals, config: MeasurementConfig, found: dict[str, Finding]) 
         return
     if finding.share > 0.0:
         found[_MAIN] = found[_PRE] = finding
+        return
+    if _MAIN in distrusted or _PRE in distrusted:
+        found[_MAIN if _MAIN in distrusted else _PRE] = finding
         return
     ejection, shift = r.ejection.shift, r.forces.shift
     moved = r.ejection.known(config.forces) and ejection * shift > 0.0

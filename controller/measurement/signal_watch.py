@@ -103,14 +103,15 @@ def watch(
     spikes = ((old.spikes << 1) | (spike or defect is Defect.SPIKE)) & _COUNTED
     recent = (*seen.recent, value)[-config.spike_window :]
     seen = seen._replace(spikes=spikes, recent=recent)
+    count = spikes.bit_count()
+    unsteady = count >= config.spikes_of_60
+    text = f"{count} spikes in the last 60 readings" if unsteady else ""
     if m.weight <= 0.0:
-        return seen, _FINE
+        return seen, Finding(Defect.SPIKING, text, 0.0) if unsteady else _FINE
     seen, finding = _twin(seen, value, check, config, expected)
     if finding is not None and finding.share == 0.0:
         return seen, finding
-    count = spikes.bit_count()
-    if count >= config.spikes_of_60:
-        text = f"{count} spikes in the last 60 readings"
+    if unsteady:
         return seen, Finding(Defect.SPIKING, text, 0.0 if spike else _UNSTEADY_WEIGHT)
     return seen, finding or _FINE
 

@@ -30,6 +30,7 @@ __all__ = [
     "heed",
 ]
 
+_MISLEADING = frozenset({Defect.FROZEN, Defect.TWIN, Defect.BIAS})
 _HARMLESS = frozenset({Defect.CONTEXT, Defect.NOT_NEW, Defect.NONE})
 
 
@@ -38,7 +39,8 @@ class Watch:
     """Memory of one row.
 
     ``unusable_s`` seconds of running without a usable reading; ``since`` [s, UTC] when it was lost
-    (None: not lost), ``lost_s`` seconds of running since then. The laboratory is ``in_service``
+    (None: not lost), ``lost_s`` seconds of running since then; ``misleads`` the plant's own loop,
+    which follows what it wrongly reads. The laboratory is ``in_service``
     from its first sample on.
     """
 
@@ -48,6 +50,7 @@ class Watch:
     cause: str = ""
     trial: Trial = field(default_factory=Trial)
     in_service: bool = False
+    misleads: bool = False
 
 
 _CLEAN = Watch()
@@ -222,7 +225,11 @@ def _watch(
         certain = DEFECTS[defect].certain
         if not certain and unusable < row.lost_after_s(config):
             return replace(watch, unusable_s=unusable)
-        return Watch(since=time, cause=str(defect) if seen is None else seen.text or str(defect))
+        return Watch(
+            since=time,
+            cause=str(defect) if seen is None else seen.text or str(defect),
+            misleads=row.follows and defect in _MISLEADING,
+        )
     trial, passed = tried(row.kind, watch.trial, tag, usable, defect, health, config)
     if passed:
         return _CLEAN
@@ -272,7 +279,8 @@ def _report(state: LadderState, config: LadderConfig, returned: tuple[str, ...])
         if watch is None or watch.since is None:
             continue
         allowed = row.allowed_s(config)
-        expired = watch.lost_s >= allowed if row.kind is not Kind.LAB else watch.lost_s > allowed
+        over = watch.lost_s > allowed if row.kind is Kind.LAB else watch.lost_s >= allowed
+        expired = over or watch.misleads
         action = DefectAction.SUBSTITUTE
         if expired:
             action = DefectAction.SHED if row.sheds else DefectAction.DEGRADE
@@ -286,6 +294,8 @@ def _report(state: LadderState, config: LadderConfig, returned: tuple[str, ...])
             held.update(row.tags)
         left = max(allowed - watch.lost_s, 0.0)
         text = "time is up" if expired else f"{left:.0f} s left on the twin"
+        if watch.misleads:
+            text = "the plant's own loop follows it"
         lost.append(
             Loss(
                 name=row.name,

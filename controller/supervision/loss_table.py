@@ -29,7 +29,8 @@ class LossRow:
     """One instrument of the ladder.
 
     ``tags`` have no weight while it is lost; the first one is judged. ``cvs_dropped`` and
-    ``mvs_frozen`` hold once its time is up, as does ``sheds``. ``come_back`` says in words what
+    ``mvs_frozen`` hold once its time is up, as does ``sheds``. The plant's own loop ``follows`` it:
+    if it reads wrong with a good status, its time is up at once. ``come_back`` says in words what
     ``kind`` demands.
     """
 
@@ -42,6 +43,7 @@ class LossRow:
     divert: Divert
     sheds: bool
     come_back: str
+    follows: bool = False
 
     def allowed_s(self, config: LadderConfig) -> float:
         """Time for which the twin may stand in [s]."""
@@ -76,6 +78,7 @@ def _load_cell(number: int, name: str, role: str, row: tuple[tuple[str, ...], ..
         divert=Divert.AT_EXPIRY,
         sheds=False,
         come_back="flow by weight agrees with screw speed and the feed factor before the loss",
+        follows=True,
     )
 
 
@@ -112,6 +115,7 @@ LOSS_LADDER: tuple[LossRow, ...] = (
         divert=Divert.AT_ONCE,
         sheds=True,
         come_back="its ratio to the pre-compression force is the one before the loss",
+        follows=True,
     ),
     LossRow(
         name="pre_force",
