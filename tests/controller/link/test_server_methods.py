@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from asyncua import ua
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.alarms.requests import AlarmAction, AlarmRequest
 from controller.cycle_data import TargetRequest
 from controller.data import Mode
 from controller.link.server_desk import MOST_WAITING, Desk
-from controller.link.server_methods import METHODS
+from controller.link.server_methods import METHODS, Method
+from controller.link.server_values import TARGET_UNITS
 from controller.products.requests import ProductAction, ProductRequest
 from controller.supervision.advice_data import AdviceAction, AdviceRequest
 from controller.supervision.modes import ModeRequest
@@ -45,14 +49,14 @@ class Heard:
         return True, "done"
 
 
-def call(name: str, *given: Any) -> tuple[tuple[bool, str], list[object]]:
+def call(name: str, *values: Any) -> tuple[tuple[bool, str], list[object]]:
     heard = Heard()
-    answer = asyncio.run(Desk(heard, Caller, TABLE).call(BY_NAME[name], *given, "a test"))
+    answer = asyncio.run(Desk(heard, Caller, TABLE).call(BY_NAME[name], *values, "a test"))
     return answer, heard.requests
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "wanted"),
+    ("name", "values", "wanted"),
     [
         ("RequestMode", ("ADVISORY",), ModeRequest(mode=Mode.ADVISORY, **WHO)),
         (
@@ -98,13 +102,13 @@ def call(name: str, *given: Any) -> tuple[tuple[bool, str], list[object]]:
     ],
 )
 def test_a_call_becomes_a_request_of_the_caller(
-    name: str, given: tuple[Any, ...], wanted: object
+    name: str, values: tuple[Any, ...], wanted: object
 ) -> None:
-    assert call(name, *given) == ((True, "done"), [wanted])
+    assert call(name, *values) == ((True, "done"), [wanted])
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "values", "said"),
     [
         ("RequestMode", ("SIDEWAYS",), "is no mode; one of OFF"),
         ("SetTarget", ("moisture", 1.0), "has no target; one of potency"),
@@ -119,9 +123,9 @@ def test_a_call_becomes_a_request_of_the_caller(
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_words(
-    name: str, given: tuple[Any, ...], said: str
+    name: str, values: tuple[Any, ...], said: str
 ) -> None:
-    (accepted, text), requests = call(name, *given)
+    (accepted, text), requests = call(name, *values)
     assert not accepted and said in text and requests == []
 
 
@@ -166,3 +170,24 @@ def test_no_method_is_for_observers_administrators_or_the_controller() -> None:
 def test_everything_that_can_be_asked_has_a_method() -> None:
     covered = {a for m in METHODS for a in m.actions}
     assert set(Action) - covered <= {Action.VIEW}
+
+
+_ANY: dict[ua.VariantType, st.SearchStrategy[Any]] = {
+    ua.VariantType.String: st.text(max_size=20)
+    | st.sampled_from(["mv", "cv", "Thickness", "potency", "OFF", *TARGET_UNITS]),
+    ua.VariantType.Double: st.floats(),
+    ua.VariantType.Int64: st.integers(-(2**63), 2**63 - 1),
+    ua.VariantType.Boolean: st.booleans(),
+}
+
+
+@given(data=st.data(), method=st.sampled_from(METHODS))
+def test_whatever_is_given_is_answered(data: st.DataObject, method: Method) -> None:
+    """Arguments of the right types never break anything: a request of the caller, or words."""
+    heard = Heard()
+    given_values = [data.draw(_ANY[a.kind], label=a.name) for a in method.arguments]
+    accepted, text = asyncio.run(Desk(heard, Caller, TABLE).call(method, *given_values))
+    assert text
+    assert len(heard.requests) == accepted
+    for request in heard.requests:
+        assert (request.user, request.role) == ("ada", "operator")  # type: ignore[attr-defined]
