@@ -231,7 +231,7 @@ class HardenedServer(Server):
             await asyncio.sleep(self._security.look_again_s)
             try:
                 await self.renew()
-            except (OSError, ValueError) as error:
+            except (OSError, TypeError, ValueError, ua.UaError) as error:
                 log.error("the new keys cannot be used, the old ones stay: %s", error)
 
     def _changed(self) -> tuple[float, float]:

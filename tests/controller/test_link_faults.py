@@ -4,6 +4,7 @@ A real runtime on a real secured link, a real plant behind a proxy; ten plant se
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from tests.helpers.proxy import Proxy, proxy_to
 from tests.helpers.site import Site, running_site
 from tests.hil.plc_kit import running_plant
 from tools.clocks import SystemClock
+from tools.renewal import renew
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("link-faults")]
 
@@ -56,6 +58,7 @@ class Kept:
 class Bench:
     """A plant, a controller, and the proxy between them."""
 
+    home: Path
     plant: Plant
     site: Site
     proxy: Proxy
@@ -100,7 +103,7 @@ async def running_bench(root: Path, home: Path) -> AsyncIterator[Bench]:
         runtime = Runtime(setup, state, link, kept, lambda: kept, SystemClock())
         running = asyncio.create_task(runtime.run(stop))
         try:
-            yield Bench(plant, site, proxy, link, runtime, kept)
+            yield Bench(home, plant, site, proxy, link, runtime, kept)
         finally:
             stop.set()
             await asyncio.wait_for(running, 20.0)
@@ -210,6 +213,31 @@ def test_a_plant_that_answers_slowly_but_in_time_keeps_its_controller(
         assert bench.runtime.mode is Mode.CLOSED_LOOP
         assert len(bench.plant.received) >= before + 3
         assert sum(not c.accepted for c in bench.plant.received) == refused
+
+    on_bench(scenario)
+
+
+def test_a_closed_loop_stays_closed_while_the_controllers_keys_are_renewed(
+    on_bench: Callable[[Scenario], None],
+) -> None:
+    """Another session goes on with the same epoch, from one frame to the next."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.close()
+        before, connections = len(bench.plant.received), bench.link.connections
+        session = bench.plant.state.lease.session
+        cycle = bench.runtime.state.cycle
+        await asyncio.to_thread(renew, bench.home, "controller")
+        await bench.until("a new session", lambda: bench.link.connections > connections)
+        await bench.until("three frames", lambda: len(bench.plant.received) >= before + 4)
+        assert bench.runtime.mode is Mode.CLOSED_LOOP
+        assert bench.plant.state.lease.session != session
+        later = bench.plant.received[before:]
+        assert all(c.accepted and c.epoch == EPOCH for c in later)
+        cycles = [o for o in bench.kept.outputs if o.state.cycle > cycle]
+        assert all(o.record.snapshot is not None and o.record.validated for o in cycles)
+        beats = [o.record.time for o in cycles]
+        assert max(b - a for a, b in itertools.pairwise(beats)) < 2 * PERIOD_S * SPEED
 
     on_bench(scenario)
 
