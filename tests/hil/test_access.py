@@ -1,10 +1,20 @@
 """Who may write and call what at the plant, and which values get through."""
 
 import math
+from pathlib import Path
 
 import pytest
 
-from hil.access import CALLS, LONGEST_TEXT, ROLES, STATES, may_call, may_write, value_refused
+from hil.access import (
+    CALLS,
+    LONGEST_TEXT,
+    ROLES,
+    STATES,
+    WRITES,
+    may_call,
+    may_write,
+    value_refused,
+)
 from hil.plc.handshake import apply_frame
 from plant_models.signal_list import signal_table
 from plant_models.signals import APC, MV, PLC, Writer
@@ -77,3 +87,11 @@ def test_a_finite_request_outside_its_range_is_clamped_by_the_plc(value: float) 
     )
     assert mv.clamped != 0
     assert actual(after)[MV.THICKNESS] == before
+
+
+def test_the_description_shows_the_tables_as_they_are(root: Path) -> None:
+    text = (root / "docs" / "link.md").read_text("utf-8")
+    for rule in (*WRITES, *CALLS):
+        who = ", ".join(sorted(rule.roles)) or "nobody"
+        assert f"| `{rule.paths}` | {who} | {rule.why} |" in text
+    assert text.count("\n| `Line/") == len(WRITES) + len(CALLS)
