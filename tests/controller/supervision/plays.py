@@ -1,4 +1,4 @@
-"""The whole line in process, running in closed loop, from which every play starts: same past for all.
+"""The whole line in process and in closed loop, from which every play starts: one past for all.
 
 A play goes on from a copy of that line with a fault of its own; the floor is the same line without.
 """
