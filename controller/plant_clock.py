@@ -8,6 +8,7 @@ its time and every stamp of the same clock. Stamps of instruments with their own
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from plant_models.signals import PLC, Snapshot, Value
 
@@ -36,7 +37,7 @@ def steady_time(snapshot: Snapshot, clock: PlantClock) -> tuple[Snapshot, PlantC
     Without a readable heartbeat, or when it began anew, the plant's time is taken as it is.
     """
     beat = snapshot.number(PLC.HB)
-    heartbeat = None if beat is None else int(beat)
+    heartbeat = int(beat) if beat is not None and isfinite(beat) else None
     if heartbeat is None:
         steady = _moved(snapshot, clock.offset)
         return steady, PlantClock(steady.time, clock.heartbeat, clock.offset)

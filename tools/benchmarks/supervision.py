@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tools.benchmarks.supervision_cycle_rig import CycleRig
 from tools.benchmarks.supervision_fuzz import Fuzz
+from tools.benchmarks.supervision_rig import Rig
 from tools.benchmarks.supervision_rules import rules_of
 from tools.benchmarks.supervision_scene import Scene, scene
 
@@ -30,6 +32,7 @@ __all__ = ["CYCLES", "cycle_times", "fuzz", "load", "mutate", "run_supervision",
 
 CYCLES = 1_000_000
 CHUNK = 5_000
+WHOLE_EVERY = 20  # chunks: the whole cycle takes three times as long
 FIRST_SEED = 20_000  # none of the tests'
 NOTICED_WITHIN = 50_000
 SHIFT_MINUTES = 20.0
@@ -68,17 +71,22 @@ def _stage() -> tuple[Scene, Any]:
     return stage, oracle.Rules(**rules_of(stage, oracle.Mv))
 
 
-def _run(seed: int) -> Fuzz:
+def _run(seed: int, whole: bool) -> Fuzz:
     stage, rules = _stage()
-    return Fuzz(stage, load("oracle").Oracle(rules, epoch=1), seed)
+    judge = load("oracle").Oracle(rules, epoch=1)
+    return Fuzz(stage, judge, seed, CycleRig if whole else Rig)
 
 
-def fuzz(seed: int, cycles: int) -> dict[str, Any]:
-    """One run of the fuzz; safe in a worker process."""
-    run = _run(seed)
+def fuzz(seed: int, cycles: int, whole: bool = False) -> dict[str, Any]:
+    """One run of the fuzz, with the whole control cycle or its supervision alone.
+
+    Safe in a worker process.
+    """
+    run = _run(seed, whole)
     run.run(cycles)
     return {
         "seed": seed,
+        "whole": whole,
         "cycles": run.cycles,
         "frames": run.frames,
         "orders": run.orders,
@@ -92,7 +100,7 @@ def mutate(number: int, most: int) -> dict[str, Any]:
     mutants = load("mutants")
     mutant = mutants.MUTANTS[number]
     with mutants.planted(mutant):
-        run = _run(FIRST_SEED - 1 - number)
+        run = _run(FIRST_SEED - 1 - number, mutant.wiring)
         while run.cycles < most and not run.unsafe:
             run.cycle()
     return {"slip": mutant.slip, "cycles": run.cycles, "noticed": run.unsafe > 0}
@@ -198,9 +206,10 @@ def run_supervision(
             mutants.append(done.result())
             progress.advance(task)
         task = progress.add_task("fuzzed cycles", total=cycles)
-        for done in as_completed(
-            [pool.submit(fuzz, FIRST_SEED + i, n) for i, n in enumerate(chunks)]
-        ):
+        started = [
+            pool.submit(fuzz, FIRST_SEED + i, n, i % WHOLE_EVERY == 0) for i, n in enumerate(chunks)
+        ]
+        for done in as_completed(started):
             runs.append(done.result())
             progress.advance(task, runs[-1]["cycles"])
         task = progress.add_task("cycles of a shift", total=1)
@@ -222,6 +231,8 @@ def _show(
     table = Table("write gate", "reached", "goal")
     table.add_row("unsafe writes", f"{gate['unsafe_writes']} of {gate['cycles']:,} cycles", "0")
     table.add_row("permitted writes", f"{gate['permitted_share']:.1%}", f"≥ {GOAL_SHARE:.0%}")
+    whole = sum(r["cycles"] for r in runs if r["whole"])
+    table.add_row("  of them with the whole control cycle", f"{whole:,}", "")
     table.add_row("orders of accepted advice", f"{sum(r['orders'] for r in runs):,}", "")
     caught = f"{gate['mutants_caught']} of {gate['mutants']}"
     table.add_row("mutants noticed", caught, "all")

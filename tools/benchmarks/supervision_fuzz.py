@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -23,10 +23,10 @@ from controller.supervision.modes import ModeRequest
 from plant_models.signals import MV, Snapshot, is_good
 from tools.benchmarks.supervision_events import Befalls
 from tools.benchmarks.supervision_plant import FuzzPlant, WriteFault
-from tools.benchmarks.supervision_rig import AdvisedMove, Outcome, Rig
+from tools.benchmarks.supervision_rig import AdvisedMove, Outcome, Rig, Thought
 from tools.benchmarks.supervision_scene import OWNED, Scene
 
-__all__ = ["CycleLog", "Fuzz", "Judge", "Planned"]
+__all__ = ["Controller", "CycleLog", "Fuzz", "Judge", "Planned"]
 
 START = 1_700_000_000.0
 _NO_ARRAY = np.zeros(1)
@@ -60,14 +60,16 @@ class Planned:
 class CycleLog:
     """What was to be seen of one cycle from outside.
 
-    ``shown`` is what the plant's read returned (None: no answer), ``asked`` what operators asked
-    for (mode, user, role, reason); ``trouble`` says that the last write was known to have failed.
+    ``time`` counts the plant's seconds, ``clock`` is what its clock showed. ``shown`` is what the
+    plant's read returned (None: no answer), ``asked`` what operators asked for (mode, user, role,
+    reason); ``trouble`` says that the last write was known to have failed.
     """
 
-    time: float
+    clock: float
     shown: Mapping[str, Any] | None
     disagreements: bool
     asked: list[tuple[str, str, str, str]]
+    time: float = 0.0
     plan: Planned | None = None
     converged: bool | None = None
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -78,14 +80,45 @@ class CycleLog:
     calls: list[tuple[str, ...]] = field(default_factory=list)
 
 
+class Controller(Protocol):
+    """One start of a controller, as the fuzz drives it: `Rig` or `CycleRig`."""
+
+    limits: Mapping[str, tuple[float, float]]
+    targets: Mapping[str, float]
+    epoch: int
+
+    @property
+    def mode(self) -> Mode:
+        """Mode after the last cycle."""
+        ...
+
+    @property
+    def time(self) -> float:
+        """Time of the last cycle [s, UTC]; it goes on with the plant's heartbeat."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether only a new start brings it back."""
+        ...
+
+    def step(self, inputs: CycleInputs, think: Thought, advice: AdvisedMove | None) -> Outcome:
+        """One cycle."""
+        ...
+
+
 @dataclass(slots=True)
 class Fuzz:
-    """One run. ``frames``, ``orders`` and ``unsafe`` count cycles; ``broken`` names what was."""
+    """One run. ``start`` makes the controller, from setup, epoch and targets.
+
+    ``frames``, ``orders`` and ``unsafe`` count cycles; ``broken`` names what was unsafe.
+    """
 
     scene: Scene
     judge: Judge
     seed: int
-    rig: Rig = field(init=False)
+    start: Callable[..., Controller] = Rig
+    rig: Controller = field(init=False)
     plant: FuzzPlant = field(init=False)
     gate: WriteGate = field(init=False)
     befalls: Befalls = field(init=False)
@@ -108,7 +141,9 @@ class Fuzz:
 
     def _start(self) -> None:
         """Another start of the controller."""
-        self.rig = Rig(self.scene.setup, self.epoch, dict(self.scene.setup.targets.set_points))
+        self.rig = self.start(
+            self.scene.setup, self.epoch, dict(self.scene.setup.targets.set_points)
+        )
         self.gate = WriteGate(self.plant, self.plant)
         self.judge.restart(self.epoch)
         self._refusal = self._trouble = ""
@@ -123,7 +158,7 @@ class Fuzz:
         self.cycles += 1
         happens, plant = self.befalls, self.plant
         happens.step(self.cycles)
-        if happens.restart:
+        if happens.restart or self.rig.lost:
             happens.restart = False
             self.epoch += 1
             self._start()
@@ -133,13 +168,10 @@ class Fuzz:
         asked = self._ask()
         advice = self._accept(snapshot)
         log = CycleLog(
-            time=self.rig.time if snapshot is None else snapshot.time,
+            clock=plant.time,
             shown=None if snapshot is None else snapshot.values,
             disagreements=happens.disagrees,
             asked=[(str(r.mode), r.user, r.role, r.reason) for r in asked],
-            targets=happens.targets,
-            limits=happens.limits,
-            advice=advice,
             trouble=bool(self._trouble),
         )
         inputs = CycleInputs(
@@ -159,6 +191,8 @@ class Fuzz:
             return self._think(mode, seen, log)
 
         outcome = self.rig.step(inputs, think, advice)
+        log.time, log.advice = self.rig.time, outcome.advice
+        log.targets, log.limits = self.rig.targets, self.rig.limits
         if snapshot is not None:
             self._act(outcome)
         log.received, plant.received = plant.received, []
@@ -186,8 +220,8 @@ class Fuzz:
             if outcome.request_control is not None:
                 answer = plant.request_control(outcome.request_control, self.rig.epoch, "fuzz")
                 self._refusal = "" if answer == "granted" else answer
-            if outcome.order is not None:
-                _now(self.gate.order(outcome.order))
+            for order in outcome.orders:
+                _now(self.gate.order(order))
             _now(self.gate.beat(self.cycles, outcome.mode))
         except WriteFault as error:
             self._trouble = str(error)
@@ -225,13 +259,13 @@ class Fuzz:
         step = spec.rate * self.scene.setup.config.period_s
         now = self.plant.image[f"{tag}/ACT"].value
         at = now if isinstance(now, float) else spec.nominal
-        targets = self.befalls.targets
+        targets, time = self.befalls.targets, self.rig.time
         advice = AdvisedMove(
             mv=tag,
             value=at + step * dice.uniform(-1.0, 1.0),
             now=at,
-            made=snapshot.time - dice.choice((0.0, 5.0, 10.0)),
-            expires=snapshot.time + 5.0,
+            made=time - dice.choice((0.0, 5.0, 10.0)),
+            expires=time + 10.0,
             computed_from=dict(targets),
             user="ada",
             role=dice.choice(("operator", "operator", "supervisor")),
@@ -240,8 +274,8 @@ class Fuzz:
         if dice.random() < 0.55:
             return advice
         changes: tuple[dict[str, Any], ...] = (
-            {"expires": snapshot.time - dice.choice((0.0, 5.0))},
-            {"made": snapshot.time + 5.0},
+            {"expires": time + dice.choice((0.0, 5.0))},
+            {"made": time + 60.0},
             {"computed_from": {**targets, "potency": 0.97}},
             {"computed_from": {}},
             {"role": dice.choice(("observer", "quality", ""))},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.cycle_data import CycleInputs, CycleSetup
 from controller.data import Command, Estimate, Mode, Plan, Validated
+from controller.plant_clock import PlantClock, steady_time
 from controller.supervision.authority import Authority
 from controller.supervision.bumpless import ramp
 from controller.supervision.findings import Counters, count, findings
@@ -48,13 +49,14 @@ class AdvisedMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a cycle leads to."""
+    """What a cycle leads to; ``advice`` is what an operator has accepted in it."""
 
     mode: Mode
     command: Command
     authority: Authority | None
     request_control: str | None
-    order: OperatorOrder | None
+    orders: tuple[OperatorOrder, ...]
+    advice: AdvisedMove | None
 
 
 @dataclass(slots=True)
@@ -73,10 +75,16 @@ class Rig:
     counters: Counters = field(default_factory=Counters)
     validation: ValidationState = field(default_factory=ValidationState)
     last: Command | None = None
+    plant_clock: PlantClock = field(default_factory=PlantClock)
 
     def __post_init__(self) -> None:
         start = Mode(self.setup.config.supervision.start_mode)
         self.supervision = SupervisionState(mode=start)
+
+    @property
+    def lost(self) -> bool:
+        """Whether only a new start brings this controller back."""
+        return False
 
     @property
     def mode(self) -> Mode:
@@ -88,6 +96,8 @@ class Rig:
         setup, config = self.setup, self.setup.config.supervision
         self.cycle += 1
         read = inputs.snapshot
+        if read is not None:
+            read, self.plant_clock = steady_time(read, self.plant_clock)
         snapshot = read or Snapshot(time=self.time, scan_id=0, values={})
         validated: Validated | None = None
         if read is not None:
@@ -139,7 +149,8 @@ class Rig:
             command=command,
             authority=decision.authority,
             request_control=decision.request_control,
-            order=order,
+            orders=() if order is None else (order,),
+            advice=advice,
         )
 
     def _command(

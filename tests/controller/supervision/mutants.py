@@ -19,12 +19,16 @@ PACKAGE = "controller.supervision"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """What somebody forgot, and the change to ``module`` that forgets it."""
+    """What somebody forgot, and the change to ``module`` that forgets it.
+
+    ``wiring``: it shows in the whole cycle only.
+    """
 
     slip: str
     module: str
     old: str
     new: str
+    wiring: bool = False
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -178,13 +182,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "why_not = refusal(ASKS[event], r.user, r.role, r.reason, config)",
         'why_not = ""',
     ),
+    Mutant(
+        "the cycle does not hand on the share of the rate",
+        "controller.cycle",
+        "share=ramp(decision.state.closed_cycles, setup.config.supervision.closing_ramp_cycles),",
+        "share=1.0,",
+        wiring=True,
+    ),
+    Mutant(
+        "the cycle does not hand on the frame before",
+        "controller.cycle",
+        "sent=sent,",
+        "sent=None,",
+        wiring=True,
+    ),
 )
 
 
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[None]:
     """Run with the mutant in place of the real code."""
-    module = importlib.import_module(f"{PACKAGE}.{mutant.module}")
+    name = mutant.module if "." in mutant.module else f"{PACKAGE}.{mutant.module}"
+    module = importlib.import_module(name)
     path = Path(str(module.__file__))
     source = path.read_text(encoding="utf-8")
     if source.count(mutant.old) != 1:

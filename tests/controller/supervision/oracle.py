@@ -104,6 +104,7 @@ class Oracle:
     pending: int | None = None
     asked: int | None = None
     suspended: float | None = None
+    free: bool = False  # suspended still or resumed already: nothing was written that would tell
     frames: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     estimator: Streak = field(default_factory=Streak)
@@ -172,7 +173,7 @@ class Oracle:
 
     def _enter(self, level: str) -> None:
         self.level, self.pending, self.asked = level, None, None
-        self.suspended, self.frames = None, 0
+        self.suspended, self.free, self.frames = None, False, 0
 
     # What the plant shows
 
@@ -190,7 +191,7 @@ class Oracle:
         count = number(shown, f"{PLC}HB")
         fresh = count is not None and self.heartbeat is not None and count > self.heartbeat
         return {
-            "heartbeat": fresh and log.time - beat.source_time <= r.heartbeat_age_max_s,
+            "heartbeat": fresh and log.clock - beat.source_time <= r.heartbeat_age_max_s,
             "plc_mode": good(shown, f"{PLC}MODE_ACT") == r.structure
             and number(shown, f"{APC}EPOCH") == self.epoch,
             "permit": good(shown, f"{PLC}PERMIT") is True,
@@ -245,20 +246,29 @@ class Oracle:
         if self.level == "CLOSED_LOOP":
             self._closed(log, state)
         elif self.level == "ADVISORY" and self.pending is not None:
-            self._closing(state)
+            self._closing(log, state)
 
-    def _closing(self, state: Mapping[str, bool]) -> None:
+    def _closing(self, log: Any, state: Mapping[str, bool]) -> None:
         if any(not holds for name, holds in state.items() if name != "plc_mode"):
             self.pending = None
         elif state["plc_mode"]:
             self._enter("CLOSED_LOOP")
         elif self.asked is None:
-            self.asked = self.cycle
+            self.asked = self._asks(log)
+            if self.asked is None:
+                self.pending = None  # it was refused for a reason of the controller's own
         elif self.cycle - self.asked > self.rules.grant_cycles:
             self.pending = None
 
+    def _asks(self, log: Any) -> int | None:
+        """This cycle if the plant is asked for control in it."""
+        return self.cycle if any(call[0] == "RequestControl" for call in log.calls) else None
+
     def _closed(self, log: Any, state: Mapping[str, bool]) -> None:
-        r = self.rules
+        r, wrote = self.rules, any(b.keys() - BEAT for b in log.received)
+        if self.free and state["running"] and wrote:
+            self.suspended = None  # it had resumed in a cycle without a plan
+        self.free = False
         if self.suspended is None and state["running"]:
             late = [n for n, most in r.debounce.items() if self.lost[n] >= most]
             if late or not all(state[n] for n in SAFETY):
@@ -273,12 +283,12 @@ class Oracle:
         elif not state["running"]:
             self.asked = None
         elif all(state[n] for n in state if n != "plc_mode"):
-            if state["plc_mode"]:
+            if not state["plc_mode"]:
+                self.asked = self._asks(log) if self.asked is None else self.asked
+            elif wrote:
                 self.suspended, self.asked = None, None
-            elif self.asked is None:
-                self.asked = self.cycle
-            elif self.cycle - self.asked > r.grant_cycles:
-                self._enter("SHED")
+            else:
+                self.free = True
 
     def _claim(self, claim: Any) -> list[str]:
         if claim not in (*MODES, "SHED"):
@@ -354,7 +364,8 @@ class Oracle:
             return [] if value == actual else [f"{tag}: {value} is not the set point in use"]
         limits = self._limits(tag, mv, log)
         if limits is None:
-            return [f"{tag}: a frame, though its limits are unreadable or cross"]
+            still = value == actual
+            return [] if still else [f"{tag}: moved, though its limits are unreadable or cross"]
         lo, hi, up, down = limits
         share = min(1.0, (self.frames + 1) / self.rules.ramp_cycles)
         up, down, slack = up * share, down * share, SLACK * mv.move

@@ -7,7 +7,9 @@ import pytest
 
 from tests.controller.supervision.mutants import MUTANTS, Mutant, planted
 from tests.controller.supervision.oracle import Mv, Oracle, Rules
+from tools.benchmarks.supervision_cycle_rig import CycleRig
 from tools.benchmarks.supervision_fuzz import Fuzz
+from tools.benchmarks.supervision_rig import Rig
 from tools.benchmarks.supervision_rules import rules_of
 from tools.benchmarks.supervision_scene import Scene, scene
 
@@ -19,8 +21,9 @@ def stage() -> Scene:
     return scene()
 
 
-def fuzz(stage: Scene, seed: int) -> Fuzz:
-    return Fuzz(stage, Oracle(Rules(**rules_of(stage, Mv)), epoch=1), seed)
+def fuzz(stage: Scene, seed: int, *, whole: bool = False) -> Fuzz:
+    judge = Oracle(Rules(**rules_of(stage, Mv)), epoch=1)
+    return Fuzz(stage, judge, seed, CycleRig if whole else Rig)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -34,6 +37,15 @@ def test_nothing_unsafe_is_written_while_plant_people_and_algorithm_err(
     assert run.orders > 0
 
 
+@pytest.mark.parametrize("seed", [4, 5])
+def test_the_whole_cycle_writes_nothing_unsafe_either(stage: Scene, seed: int) -> None:
+    run = fuzz(stage, seed, whole=True)
+    run.run(1_000)
+    assert run.broken == {}
+    assert run.frames >= 0.2 * run.cycles
+    assert run.orders > 0
+
+
 def test_a_run_depends_on_its_seed_only(stage: Scene) -> None:
     runs = [fuzz(stage, 7) for _ in range(2)]
     for run in runs:
@@ -41,13 +53,13 @@ def test_a_run_depends_on_its_seed_only(stage: Scene) -> None:
     first, second = runs
     assert first.frames == second.frames
     assert first.plant.state == second.plant.state
-    assert first.rig.supervision == second.rig.supervision
+    assert first.broken == second.broken == {}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.slip)
 def test_every_slip_is_noticed(stage: Scene, mutant: Mutant) -> None:
     with planted(mutant):
-        run = fuzz(stage, 1_000)
+        run = fuzz(stage, 1_000, whole=mutant.wiring)
         while run.cycles < NOTICED_WITHIN and not run.unsafe:
             run.cycle()
     assert run.unsafe, f"nobody noticed within {run.cycles} cycles: {mutant.slip}"

@@ -8,7 +8,15 @@ from tools.benchmarks import REGISTRY, supervision
 
 
 def test_the_results_have_the_keys_that_were_agreed_on() -> None:
-    run = {"cycles": 200, "frames": 60, "orders": 1, "unsafe": 0, "broken": {}, "seed": 1}
+    run = {
+        "cycles": 200,
+        "frames": 60,
+        "orders": 1,
+        "unsafe": 0,
+        "broken": {},
+        "seed": 1,
+        "whole": False,
+    }
     mutants = [{"slip": "a", "cycles": 3, "noticed": True}, {"slip": "b", "noticed": False}]
     results = supervision.summarise([run, run], mutants, [1.0, 2.0, 4.0])
     assert results == {
