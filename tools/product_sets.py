@@ -31,7 +31,7 @@ def set_of_line(file: Path, line_file: Path | None) -> ProductSet:
     made = load_product_set(file)
     own = file.parent / made.config.line
     if line_file is not None and line_file.resolve() != own.resolve():
-        raise ValueError(f"{file} is a set for {own.resolve().name}, not for {line_file.name}")
+        raise ValueError(f"{file} is a set for {own}, not for {line_file}")
     return made
 
 

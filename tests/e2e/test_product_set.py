@@ -1,12 +1,18 @@
 """The plant and the controller must have loaded the same product set, or nothing is closed."""
 
 import asyncio
+import re
+import shutil
+from pathlib import Path
 
 import pytest
+from asyncua import ua
 
 from plant_models.signals import PLC
 from tests.e2e.conftest import Shop, close_the_loop, until
 from tools.configuration import load_product_set
+from tools.people import PersonRefused, at_controller
+from tools.pki import ensure_pki, twinline_home
 from tools.processes import start_control
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("product-set")]
@@ -42,5 +48,76 @@ def test_the_loop_closes_only_when_the_plant_shows_the_set_of_the_controller(sho
             async with shop.at_plant() as plc:
                 assert (await plc.read([PLC.RECIPE_ID])) == [wanted]
             await close_the_loop(desk)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+def test_a_set_is_loaded_and_a_candidate_shadows_while_the_controller_runs(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Over OPC UA: another product and back, then another tuning that has not yet proven itself."""
+    configs = tmp_path / "configs"
+    shutil.copytree(shop.root / "configs", configs)
+    pid = configs / "controllers/pid.yaml"
+    tuned = pid.read_text("utf-8").replace("weight_gain: 0.3", "weight_gain: 0.2")
+    (configs / "controllers/pid_2.yaml").write_text(tuned, "utf-8")
+    file = configs / "product_sets/reference_tablet.yaml"
+    second = configs / "product_sets/second.yaml"
+    text = file.read_text("utf-8").replace("version: 1", "version: 2")
+    second.write_text(text.replace("controllers/pid.yaml", "controllers/pid_2.yaml"), "utf-8")
+    first, half, candidate = (
+        load_product_set(f)
+        for f in (file, configs / "product_sets/half_strength_tablet.yaml", second)
+    )
+    shop.plant("10", "--product-set", shop.root / "configs/product_sets/reference_tablet.yaml")
+    child = start_control(shop.run, pid, "--product-set", file)
+    shop.children.append(child)
+    child.wait_listening(shop.run)
+
+    async def ask(user: str, method: str, wanted: str = "") -> tuple[bool, str]:
+        found = shop.run.listening("controller")
+        assert found is not None
+        me = ensure_pki(twinline_home())["operator"]
+        words = [ua.Variant(w, ua.VariantType.String) for w in (wanted, "order 12") if w]
+        async with at_controller(found.endpoint, me, user, shop.password(user)) as desk:
+            accepted, said = await desk.call(f"Controller/{method}", *words)
+        return bool(accepted), str(said)
+
+    async def bound(wanted: str) -> bool:
+        try:
+            async with shop.operator() as desk:
+                return await desk.read(["Controller/Product/Hash"]) == [wanted]
+        except (OSError, AssertionError, PersonRefused):
+            return False  # between two runtimes nobody listens
+
+    async def scenario() -> None:
+        assert await ask("quality", "LoadProduct", half.hash) == (
+            True,
+            f"{half.label} is being loaded",
+        )
+        await until("the other set is in force", lambda: bound(half.hash), 60.0)
+        assert (await ask("quality", "LoadProduct", first.hash))[0]
+        await until("the first set is in force again", lambda: bound(first.hash), 60.0)
+        accepted, said = await ask("quality", "LoadProduct", candidate.hash)
+        assert not accepted and "let it shadow first" in said
+        assert (await ask("engineer", "ShadowModel", candidate.hash))[0]
+        await until("the controller is back", lambda: bound(first.hash), 60.0)
+
+        async def it_runs() -> bool:
+            try:
+                accepted, said = await ask("quality", "PromoteModel", candidate.hash)
+            except (OSError, PersonRefused):
+                return False
+            assert not accepted
+            cycles = re.match(r"(\d+) of 360 cycles in shadow", said)
+            return cycles is not None and int(cycles[1]) > 0
+
+        await until("the candidate runs in shadow", it_runs, 60.0)
+        assert (await ask("engineer", "DropShadow"))[0]
+        async with shop.operator() as desk:
+            await close_the_loop(desk)
+        accepted, said = await ask("quality", "LoadProduct", half.hash)
+        assert not accepted and said.endswith("only in MONITORING or OFF, not in CLOSED_LOOP")
 
     asyncio.run(scenario())
