@@ -134,8 +134,8 @@ def place_lab(
             return LabClock(clock.age, readings, ""), time
         text = f"source clock off by {usual - age:+.0f} s, corrected"
         return LabClock(clock.age, readings, text), now - usual
-    for hour in (_HOUR, -_HOUR):
-        shifted = age + hour  # as if the clock were an hour ahead, or behind
+    for hour in (0.0, _HOUR, -_HOUR):
+        shifted = age + hour  # as if the clock were right, an hour ahead, or behind
         if usual is None and -config.ahead_max_s <= shifted <= config.age_max_s:
             text = f"source clock off by {hour:+.0f} s, corrected"
             return LabClock(shifted, clock.readings + 1, text), now - shifted
