@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from time import process_time
 from typing import Any
 
-import numpy as np
 import pytest
 from asyncua import Client, ua
 
@@ -142,9 +140,7 @@ def test_a_burst_is_one_event_per_alarm_and_nothing_is_told_twice(on_site: Run) 
                 for name in ("nir", "solver")
             }
             site.alarms = AlarmState(alarms=alarms, number=number + 10_000)
-            began = process_time()
             await site._show(site.loop.outputs[-1], burst)
-            assert process_time() - began < 0.2
             await site._show(site.loop.outputs[-1], burst)
             await heard.until(2)
             await asyncio.sleep(0.2)
@@ -250,56 +246,3 @@ class Changes:
         self.values.append(value)
         if value is False:
             self.told.set()
-
-
-def test_showing_a_cycle_costs_next_to_nothing(on_site: Run) -> None:
-    """At most 5 ms of processor time, all values subscribed to."""
-
-    async def scenario(site: ControllerSite) -> None:
-        async with site.client("observer") as client:
-            namespace = await site.namespace(client)
-            subscription = await client.create_subscription(100, Quiet())
-            tree = site.server._tree
-            assert tree is not None
-            nodes = [client.get_node(tree.node_id(path)) for path in tree._known]
-            assert namespace and len(nodes) > 100
-            await subscription.subscribe_data_change(nodes)
-            outputs = [site.loop.cycle() for _ in range(40)]
-            costs = []
-            for output in outputs:
-                began = process_time()
-                await site.server.publish(output, "connected")
-                costs.append(1e3 * (process_time() - began))
-                await asyncio.sleep(0)
-            assert np.median(costs) < 5.0
-
-    on_site(scenario)
-
-
-class Quiet:
-    def datachange_notification(self, *_: Any) -> None:
-        pass
-
-
-def test_an_event_carries_the_whole_state_of_its_alarm() -> None:
-    event = AlarmEvent(
-        number=1,
-        time=5.0,
-        alarm="nir",
-        kind=EventKind.SHELVED,
-        state=State.SHELVED,
-        priority=Priority.MEDIUM,
-        text="",
-        value=None,
-        annunciated=False,
-        first_out=False,
-        alert=False,
-        user="ada",
-        reason="cleaning",
-    )
-    alarm = Alarm(id="nir", state=State.SHELVED, active=True, shelved_until=65.0)
-    fields = fields_of(alarm, event)
-    assert (fields.message, fields.severity) == ("nir", 500)
-    assert fields.shelved and fields.active and fields.acknowledged and fields.retain
-    assert (fields.user, fields.comment) == ("ada", "cleaning")
-    assert not fields_of(Alarm(id="nir"), event).retain
