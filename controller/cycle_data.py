@@ -184,6 +184,7 @@ def make_setup(
             period_s=config.period_s,
             plan_age_max_cycles=config.supervision.plan_age_max_cycles,
             debounce=debounce_of(config.supervision),
+            set_point_steps=config.supervision.advice.set_point_steps,
         ),
         recipe_id=line.product.recipe_id if product is None else product.recipe_id,
         model_version=model_version,
