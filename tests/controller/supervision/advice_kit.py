@@ -163,6 +163,7 @@ class Desk:
         self.state, self.cycle = AdviceState(), 0
         self.actual = dict(NOMINAL)
         self.targets, self.mode = TARGETS, Mode.ADVISORY
+        self.stages = STAGES
         self.line_state, self.lost = LineState.RUNNING, frozenset[str]()
         self.refills: tuple[RefillPhase, ...] = (RefillPhase.NONE,) * 3
         self.answers: tuple[Answered, ...] = ()
@@ -196,11 +197,10 @@ class Desk:
             config=self.config,
             objection=_objection,
         )
+        made = plan(seen, first or {}, later, reached_by=reached_by, target=target)
         self.state = advise(
             self.state,
-            plan=None
-            if silent
-            else plan(seen, first or {}, later, reached_by=reached_by, target=target),
+            plan=None if silent else self._shortened(made),
             forecast=forecast(free),
             estimate=estimate(free),
             validated=None if silent else data,
@@ -212,6 +212,10 @@ class Desk:
             config=self.config,
         )
         return self.state
+
+    def _shortened(self, made: Plan) -> Plan:
+        moves = {tag: row[: self.stages] for tag, row in made.moves.items()}
+        return replace(made, times=made.times[: self.stages], moves=moves)
 
     def move_target(self, variable: str, value: float) -> None:
         """Another target, SI."""

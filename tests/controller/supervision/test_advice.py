@@ -208,6 +208,16 @@ def test_only_the_one_who_holds_an_advice_may_answer_it() -> None:
     assert [a.accepted for a in desk.answers] == [True, True]
 
 
+def test_a_released_advice_gives_way_to_what_the_plan_says_now() -> None:
+    desk = Desk()
+    desk.step(thickness(0.3))
+    desk.step(thickness(1.0), None, ask(1, "hold"))
+    desk.step(thickness(1.0), None, ask(1, "release"))
+    assert [a.id for a in desk.state.current] == [2]
+    desk.step(thickness(1.0), None, ask(2, "release"))
+    assert desk.answers[0].text == "nobody holds advice 2"
+
+
 def test_a_held_advice_is_refused_when_the_set_point_has_changed() -> None:
     desk = Desk()
     desk.step(THICKER)
@@ -356,6 +366,13 @@ def test_conventional_control_advises_without_a_forecast() -> None:
         "conventional control: there is no forecast to explain the move",
         (),
     )
+
+
+def test_a_plan_of_one_move_leads_to_that_move() -> None:
+    desk = Desk()
+    desk.stages = 1
+    (advice,) = desk.step(THICKER, reached_by=ReachedBy.BASELINE).current
+    assert (advice.value, advice.leads_to) == (pytest.approx(NOW + ONE),) * 2
 
 
 def test_the_state_survives_being_saved() -> None:
