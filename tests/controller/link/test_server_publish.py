@@ -246,3 +246,27 @@ class Changes:
         self.values.append(value)
         if value is False:
             self.told.set()
+
+
+def test_an_event_carries_the_whole_state_of_its_alarm() -> None:
+    event = AlarmEvent(
+        number=1,
+        time=5.0,
+        alarm="nir",
+        kind=EventKind.SHELVED,
+        state=State.SHELVED,
+        priority=Priority.MEDIUM,
+        text="",
+        value=None,
+        annunciated=False,
+        first_out=False,
+        alert=False,
+        user="ada",
+        reason="cleaning",
+    )
+    alarm = Alarm(id="nir", state=State.SHELVED, active=True, shelved_until=65.0)
+    fields = fields_of(alarm, event)
+    assert (fields.message, fields.severity) == ("nir", 500)
+    assert fields.shelved and fields.active and fields.acknowledged and fields.retain
+    assert (fields.user, fields.comment) == ("ada", "cleaning")
+    assert not fields_of(Alarm(id="nir"), event).retain
