@@ -76,6 +76,12 @@ class DemoOrder:
         return self.configs / "lines" / "reference.yaml"
 
     @property
+    def set_file(self) -> Path | None:
+        """The product set that plant and controller have loaded, where the folder has it."""
+        file = self.configs / "product_sets" / "reference_tablet.yaml"
+        return file if file.is_file() else None
+
+    @property
     def scenario_file(self) -> Path:
         """The script of the shift."""
         return self.configs / "scenarios" / f"{SHIFTS[self.shift]}.yaml"
@@ -178,6 +184,7 @@ def _run_order(prepared: Prepared, name: str, party: Party) -> RunOrder:
     return RunOrder(
         controller=name,
         line_file=order.line_file,
+        set_file=order.set_file,
         controller_file=order.controller_file(name),
         scenario_file=order.scenario_file,
         line=prepared.line,

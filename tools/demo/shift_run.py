@@ -46,6 +46,7 @@ class RunOrder:
 
     controller: str
     line_file: Path
+    set_file: Path | None
     controller_file: Path
     scenario_file: Path
     line: ResolvedLine
@@ -115,7 +116,9 @@ class ShiftRun:
         script, status = self.order.script, self.status
         status.phase = Phase.STARTING
         await self._start_plant()
-        await self._start("controller", start_control(self.order.run, self.order.controller_file))
+        order = self.order
+        control = start_control(order.run, order.controller_file, *self._set)
+        await self._start("controller", control)
         async with self._at_controller() as desk:
             async with self._at_plant() as operator:
                 await operator.wait_until(0)
@@ -215,9 +218,15 @@ class ShiftRun:
         """Start the plant, or start it again where it was; it waits for the operator."""
         order, known = self.order, self.order.run.listening("plant")
         port = known.endpoint.rpartition(":")[2].partition("/")[0] if known else "0"
-        options = ("--scenario", order.scenario_file, "--speed", "lockstep", "--hold-at", "0")
+        options = ("--scenario", order.scenario_file, *self._set)
+        pace = ("--speed", "lockstep", "--hold-at", "0")
         more = ("--seed", str(order.seed), "--minutes", f"{order.minutes:g}", "--port", port)
-        await self._start("plant", start_plant(order.run, order.line_file, *options, *more))
+        await self._start("plant", start_plant(order.run, order.line_file, *options, *pace, *more))
+
+    @property
+    def _set(self) -> tuple[str | Path, ...]:
+        file = self.order.set_file
+        return () if file is None else ("--product-set", file)
 
     async def _start(self, name: str, child: Child) -> Listening:
         self._children[name] = child
