@@ -276,8 +276,8 @@ ENTRIES: tuple[Definition, ...] = (
         text="a certificate expires soon",
         priority=LOW,
         cause="certificates are valid for a limited time",
-        consequence="from that day on neither side talks to the other",
-        action="renew it; the link goes on without a missed cycle",
+        consequence="once it has expired, the connection goes on but no new one is accepted",
+        action="twinline certificates renew; the link goes on without a missed cycle",
         respond_within_s=24 * 60 * _MINUTE,
     ),
     Definition(
