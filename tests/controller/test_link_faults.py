@@ -20,7 +20,7 @@ from controller.link.client import PlantLink
 from controller.runtime import Runtime
 from controller.supervision.modes import ModeRequest
 from hil.plant import Plant
-from plant_models.signals import MV, PlcMode
+from plant_models.signals import APC, MV, PlcMode
 from tests.controller.kit import LINE, TABLE, TARGETS, FilterBrain
 from tests.controller.standby_kit import config
 from tests.helpers.proxy import Proxy, proxy_to
@@ -258,3 +258,29 @@ def test_the_state_of_the_link_carries_the_days_left(on_bench: Callable[[Scenari
         assert all(364.0 < days <= 365.0 for days in inputs.link.certificates.values())
 
     on_bench(scenario)
+
+
+@pytest.mark.slow
+def test_the_plant_forgets_a_controller_that_is_gone_without_a_word(
+    root: Path, tmp_path: Path
+) -> None:
+    """Half open towards the plant: the session ends 10 s after its last request."""
+
+    async def scenario() -> None:
+        async with (
+            running_site(root, tmp_path) as site,
+            proxy_to(site.endpoint) as (proxy, endpoint),
+        ):
+            link = site.link(endpoint=endpoint)
+            await link.connect()
+            await link.write({APC.HB: 1})
+            ((session, _),) = site.plant.batches
+            proxy.forwarding.clear()
+            began = time.monotonic()
+            while session not in site.plant.released:
+                assert time.monotonic() - began < 20.0
+                await asyncio.sleep(0.1)
+            assert time.monotonic() - began > 8.0
+            await link.drop()
+
+    asyncio.run(scenario())
