@@ -21,6 +21,7 @@ from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleOutput, CycleSetup, CycleState, TargetRequest
 from controller.data import CycleRecord, Mode
 from controller.link.client import LinkError, LinkLost, LinkRefused, PlantLink, Progress
+from controller.link.reader import PlantReader
 from controller.reload import product_change
 from controller.supervision.findings import LinkStatus
 from controller.supervision.gate import OperatorPort, WriteGate
@@ -108,7 +109,8 @@ class Runtime:
         operator: OperatorPort | None = None,
     ) -> None:
         self._setup, self._state, self._clock, self._silent = setup, state, clock, silent
-        self._link, self._view, self._gate = link, view, WriteGate(link, operator)
+        self._link: PlantReader = link
+        self._view, self._gate = view, WriteGate(link, operator)
         self._config: LinkConfig = setup.config.link
         self._period = float(setup.config.period_s)
         self._make_recorder = recorder

@@ -259,7 +259,12 @@ class Befalls:
         elif what == 1:
             self.seconds = 0
         else:
-            self.plant.offset += self.random.choice((-3600.0, -300.0, -2.0, 2.0, 300.0, 3600.0))
+            jump = self.random.choice((-3600.0, -300.0, -2.0, 2.0, 300.0, 3600.0))
+            self._set_clock(jump)
+            self._for(self._until(12), lambda: self._set_clock(-jump))
+
+    def _set_clock(self, by: float) -> None:
+        self.plant.offset += by
 
     # The controller's own
 

@@ -13,6 +13,7 @@ import grimp
 import pytest
 
 from controller.data import Mode
+from controller.link.reader import PlantReader
 from controller.supervision import authority as authority_module
 from controller.supervision import gate as gate_module
 from controller.supervision.authority import Authority, authorise
@@ -169,3 +170,23 @@ def test_the_gate_knows_nothing_of_the_link_and_few_know_the_leave() -> None:
     }
     writers = graph.find_modules_that_directly_import("controller.link.advisor")
     assert not {m for m in writers if m.startswith("controller.supervision")}
+
+
+def test_the_runtime_keeps_a_link_that_cannot_write(root: Path) -> None:
+    """Its attribute has a type without ``write`` and ``call``, which mypy holds it to."""
+    offered = {n for n in vars(PlantReader) if not n.startswith("_")}
+    assert {"read", "connect", "request_control"} <= offered
+    assert not {"write", "call"} & offered
+    tree = _sources(root)["controller/runtime.py"]
+    kept = [
+        ast.unparse(node.annotation)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "self._link"
+    ]
+    assert kept == [PlantReader.__name__]
+    given = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _called(node) == WriteGate.__name__
+    ]
+    assert given == ["WriteGate(link, operator)"]
