@@ -46,18 +46,18 @@ _TESTS = "tests/controller/supervision"
 def load(name: str) -> ModuleType:
     """Module ``name`` of the tests of supervision, from the checkout.
 
-    Raises ``RuntimeError`` where there is no checkout.
+    Raises ``FileNotFoundError`` where there is no checkout.
     """
     path = _ROOT / _TESTS / f"{name}.py"
     if not path.is_file():
-        raise RuntimeError(
+        raise FileNotFoundError(
             f"{_TESTS}/{name}.py is not there: the judge of this benchmark belongs to the tests, "
             "which are not installed; run it from a checkout of the project"
         )
     title = f"twinline_checkout_{name}"
     spec = importlib.util.spec_from_file_location(title, path)
     if spec is None or spec.loader is None:
-        raise RuntimeError(f"{path.name} cannot be loaded")
+        raise ImportError(f"{path.name} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules[title] = module  # dataclasses look themselves up
     spec.loader.exec_module(module)

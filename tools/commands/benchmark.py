@@ -28,7 +28,7 @@ def benchmark(
     """Run benchmarks, one after the other, and print what was reached.
 
     Goals that are not met are shown as such; the exit status is 0 when everything ran, 2 for an
-    unknown name.
+    unknown name or a file that a benchmark needs and does not find.
     """
     console = Console(highlight=False)
     wanted = names if names else list(REGISTRY)
@@ -41,6 +41,10 @@ def benchmark(
         raise typer.Exit(BAD_INPUT)
     results: dict[str, Any] = {}
     for name in wanted:
-        results |= REGISTRY[name](console)
+        try:
+            results |= REGISTRY[name](console)
+        except FileNotFoundError as error:
+            console.print(f"{name}: {error}")
+            raise typer.Exit(BAD_INPUT) from error
         if json_file is not None:
             json_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tools.benchmarks import REGISTRY, supervision
+from tools.cli import app
 
 
 def test_the_results_have_the_keys_that_were_agreed_on() -> None:
@@ -49,6 +51,11 @@ def test_without_a_checkout_the_benchmark_says_what_is_missing(
     supervision.load.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(supervision, "_ROOT", tmp_path)
-        with pytest.raises(RuntimeError, match="run it from a checkout of the project"):
+        with pytest.raises(FileNotFoundError, match="run it from a checkout of the project"):
             supervision.run_supervision(cycles=1)
+        shown = CliRunner().invoke(app, ["benchmark", "supervision"])
+        assert shown.exit_code == 2
+        assert "supervision: tests/controller/supervision/oracle.py is not there" in " ".join(
+            shown.stdout.split()
+        )
     supervision.load.cache_clear()
