@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from controller.advice_config import ToleranceConfig
 from plant_models.config import StrictModel
@@ -43,3 +43,12 @@ class ReadinessConfig(StrictModel):
     permissives_min_percent: Percent = 90.0
     solve_ms_max: Positive = 2500.0
     tolerances: ToleranceConfig = ToleranceConfig()
+
+    @model_validator(mode="after")
+    def _window(self) -> Self:
+        if self.window_s <= self.look_ahead_s:
+            raise ValueError(
+                f"window_s {self.window_s:g} must be longer than look_ahead_s "
+                f"{self.look_ahead_s:g}, else no forecast is ever judged"
+            )
+        return self

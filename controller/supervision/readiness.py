@@ -47,6 +47,7 @@ from plant_models.signals import LineState, SignalTable
 __all__ = ["ReadinessLine", "ReadinessReport", "ReadinessState", "observe", "report"]
 
 _BLOCK_S = 60.0
+_SAME_S = 1e-6
 _WEIGHT = CVS.index(CV.TABLET_WEIGHT.value)
 _SOLVED = frozenset({ReachedBy.FAST, ReachedBy.REFERENCE, ReachedBy.BASELINE})
 # Not to be fulfilled by a controller that only advises.
@@ -106,7 +107,7 @@ def observe(
             _costs(row, due, estimate, config)
     for sample in validated.samples:
         _judge_sample(row, pending, sample, table, period_s, config)
-    if forecast is not None:
+    if forecast is not None and forecast.times[-1] >= config.look_ahead_s - _SAME_S:
         pending = (*pending, _pending(forecast, validated, plan, targets, time, config))
     first = bisect_left(
         pending, time - config.look_ahead_s - config.sample_delay_max_s, key=_time_of
@@ -138,8 +139,7 @@ def _pending(
     time: float,
     config: ReadinessConfig,
 ) -> Pending:
-    last = forecast.times.size - 1
-    k = min(int(np.searchsorted(forecast.times, config.look_ahead_s - 1e-6)), last)
+    k = int(np.searchsorted(forecast.times, config.look_ahead_s - _SAME_S))
     series: list[tuple[float, float, float] | None] = []
     for cv in CVS:
         rows = forecast.series.get(cv)

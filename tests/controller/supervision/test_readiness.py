@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.data import CV, LabSample, Mode, ReachedBy
+from controller.data import CV, Forecast, LabSample, Mode, ReachedBy
 from controller.readiness_config import ReadinessConfig
 from controller.supervision.permissives import Name, Permissive
 from controller.supervision.readiness import (
@@ -40,6 +40,7 @@ class Watch:
         self.config, self.state, self.cycle = config, ReadinessState(), 0
         self.actual = dict(NOMINAL)
         self.targets = TARGETS
+        self.given: Forecast | None = None
 
     def step(
         self,
@@ -65,7 +66,7 @@ class Watch:
         self.state = observe(
             self.state,
             plan=plan(seen, {}, reached_by=reached_by),
-            forecast=forecast(free, planned) if estimated else None,
+            forecast=(self.given or forecast(free, planned)) if estimated else None,
             estimate=estimate(now, converged=converged) if estimated else None,
             validated=data,
             targets=self.targets,
@@ -145,6 +146,23 @@ def test_the_error_is_that_of_the_forecast_for_now_in_the_plant_unit() -> None:
     assert "30 forecasts" in found.text and "mean +1.8 mg" in found.text
     covered = watch.line("coverage of tablet weight")
     assert (covered.value, covered.good) == (0.0, False)
+
+
+def test_a_forecast_is_judged_at_its_time_and_not_if_it_ends_before() -> None:
+    rising = forecast()
+    free = 200e-6 + 1e-9 * rising.times  # 60 s ahead: 60 ng more
+    rising = Forecast(times=rising.times, series={WEIGHT: (free, free, 0.0 * free)})
+    for length, errors in ((120, True), (12, True), (11, False)):
+        watch = Watch()
+        watch.given = Forecast(
+            times=rising.times[:length],
+            series={cv: tuple(r[:length] for r in rows) for cv, rows in rising.series.items()},  # type: ignore[misc]
+        )
+        for _ in range(30):
+            watch.step()
+        found = [x for x in watch.report().lines if x.name == "forecast error of tablet weight"]
+        assert bool(found) is errors
+        assert [x.value for x in found] == [pytest.approx(0.06)] * errors
 
 
 def test_coverage_is_the_share_of_intervals_that_held() -> None:
@@ -293,3 +311,8 @@ def test_plant_time_that_goes_back_is_survived() -> None:
     times = [p.time for p in watch.state.pending]
     assert times == sorted(times)
     assert watch.report().ready
+
+
+def test_a_window_that_no_forecast_fits_into_is_refused() -> None:
+    with pytest.raises(ValueError, match="no forecast is ever judged"):
+        ReadinessConfig(window_s=120.0, look_ahead_s=180.0)
