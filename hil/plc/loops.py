@@ -27,6 +27,7 @@ from plant_models.signals import MV, is_good
 __all__ = [
     "fill_step",
     "force_history",
+    "force_stands",
     "gravimetric_step",
     "level_filter",
     "level_step",
@@ -98,6 +99,12 @@ def mean_force(force: ForceState) -> float | None:
     """Mean main force [N] of the last 10 s; ``None`` before there is any."""
     recent = force.recent[-_FORCE_MEAN_S:]
     return sum(recent) / len(recent) if recent else None
+
+
+def force_stands(force: ForceState) -> bool:
+    """Whether the transducer is dead: revolutions of tablets without the slightest difference."""
+    recent = force.recent[-_FORCE_MEAN_S:]
+    return len(recent) == _FORCE_MEAN_S and min(recent) == max(recent)
 
 
 def fill_step(

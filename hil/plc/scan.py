@@ -11,6 +11,7 @@ from dataclasses import replace
 from hil.plc.loops import (
     fill_step,
     force_history,
+    force_stands,
     gravimetric_step,
     level_filter,
     level_step,
@@ -110,7 +111,7 @@ def _divert(
     set_point = state.mvs[MV.MAIN_FORCE].act
     band = p.config.reject_force_band_percent / 100.0
     off = measured is not None and abs(measured / set_point - 1.0) > band
-    blind = running and is_bad(readings.main_force.status)
+    blind = running and (is_bad(readings.main_force.status) or force_stands(state.force))
     diverter = diverter_step(
         p,
         state.diverter,

@@ -52,7 +52,11 @@ def running_state() -> PlcState:
         ),
         sequence=SequenceState(line=LineState.RUNNING, line_s=100),
         level=LevelState(window=(0.5,) * 5, level=0.5, feed=mvs[MV.TOTAL_FEED].act),
-        force=replace(state.force, revolution=1, recent=(mvs[MV.MAIN_FORCE].act,) * 60),
+        force=replace(
+            state.force,
+            revolution=1,
+            recent=(mvs[MV.MAIN_FORCE].act, mvs[MV.MAIN_FORCE].act * (1.0 + 1e-9)) * 30,
+        ),
     )
 
 
@@ -78,7 +82,7 @@ def readings(state: PlcState, **changes: object) -> Readings:
             for s, f in zip(p.feeders, state.feeders, strict=True)
         ),
         level=good(0.5),
-        main_force=good(mvs[MV.MAIN_FORCE].act),
+        main_force=good(mvs[MV.MAIN_FORCE].act * (1.0 + 1e-9 * (second % 2))),
         turret_speed=good(mvs[MV.TURRET_SPEED].act),
         fill_depth=good(mvs[MV.FILL_DEPTH].act),
         thickness=good(mvs[MV.THICKNESS].act),
