@@ -359,13 +359,14 @@ class Oracle:
             return [f"{tag}: {value!r} is no number"]
         if actual is None:
             return [f"{tag}: a frame without its set point in use"]
+        if value == actual:
+            return []  # what does not move stays as it was found
         planned = log.plan.moves.get(tag) if log.plan is not None else None
         if tag not in self.rules.owned or planned is None or not self._movable(log.shown, tag):
-            return [] if value == actual else [f"{tag}: {value} is not the set point in use"]
+            return [f"{tag}: {value} is not the set point in use"]
         limits = self._limits(tag, mv, log)
         if limits is None:
-            still = value == actual
-            return [] if still else [f"{tag}: moved, though its limits are unreadable or cross"]
+            return [f"{tag}: moved, though its limits are unreadable or cross"]
         lo, hi, up, down = limits
         share = min(1.0, (self.frames + 1) / self.rules.ramp_cycles)
         up, down, slack = up * share, down * share, SLACK * mv.move
