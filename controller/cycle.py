@@ -20,7 +20,7 @@ from controller.data import Command, CycleRecord, Mode, Targets, Validated
 from controller.oversight import Begun, begin, divert, finish
 from controller.plant_clock import PlantClock, steady_time
 from controller.products.sets import binding
-from controller.products.watch import shadowed
+from controller.products.watch import shadow_record, shadowed
 from controller.supervision.bumpless import ramp
 from controller.supervision.findings import Counters, count, findings
 from controller.supervision.gate import withhold
@@ -214,6 +214,7 @@ def run_cycle(
         "operator_answers": answered + told,
         "orders": tuple(f"{o.order.mv}: {o.order.value:.6g}: {o.order.reason}" for o in orders),
         "oversight": oversight.as_record(),
+        **shadow_record(products),
     }
     record = _record(inputs, snapshot, validated, step, after, setup, extra, timer)
     return CycleOutput(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from controller.brain import Brain, Step
 from controller.data import Targets, Validated
@@ -10,7 +11,7 @@ from controller.products.requests import ProductState
 from controller.products.shadow import ShadowState, shadow_step
 from controller.products_config import ProductsConfig
 
-__all__ = ["Candidate", "shadowed"]
+__all__ = ["Candidate", "shadow_record", "shadowed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,26 @@ def shadowed(
         deadline_s=deadline_s,
     )
     return replace(state, shadow=after)
+
+
+def shadow_record(state: ProductState) -> dict[str, Any]:
+    """What the candidate said in this cycle and how it did so far, in plain data; {} without one.
+
+    ``said`` holds mean and 95 % half-width by variable, ``errors`` by variable the number of
+    comparisons and the root mean squares of the active model and of the candidate.
+    """
+    shadow = state.shadow
+    if shadow is None:
+        return {}
+    ours, theirs = shadow.active.errors, shadow.candidate.errors
+    said = shadow.history[-1].candidate if shadow.history else {}
+    return {
+        "shadow": {
+            "set": shadow.set_hash,
+            "cycles": shadow.candidate.cycles,
+            "converged": shadow.candidate.converged,
+            "failed": shadow.failed,
+            "said": {name: [x.mean, x.half_width] for name, x in said.items()},
+            "errors": {n: [theirs[n].count, ours[n].rms, theirs[n].rms] for n in theirs},
+        }
+    }

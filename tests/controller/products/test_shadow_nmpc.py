@@ -10,7 +10,7 @@ import pytest
 from controller.brain import Step
 from controller.data import CV, Mode, Validated
 from controller.products.requests import ProductState
-from controller.products.watch import Candidate, shadowed
+from controller.products.watch import Candidate, shadow_record, shadowed
 from controller.products_config import ProductsConfig
 from tests.controller.kit import LINE, TARGETS
 from tests.controller.optimisation.test_nmpc_trouble import brain, readings
@@ -51,6 +51,9 @@ def test_the_same_model_in_shadow_finds_the_same_and_never_solves(
     assert shadow.active == shadow.candidate
     assert shadow.candidate.cycles == CYCLES
     assert shadow.candidate.converged > 0
+    record = shadow_record(state)["shadow"]
+    assert (record["set"], record["cycles"], record["failed"]) == ("c", CYCLES, "")
+    assert record["said"][CV.TABLET_WEIGHT][0] == quality[CV.TABLET_WEIGHT].mean
     last = shadow.history[-1]
     assert last.active == last.candidate
     assert last.candidate[CV.TABLET_WEIGHT] == quality[CV.TABLET_WEIGHT]
@@ -71,6 +74,7 @@ def test_without_data_or_a_step_the_candidate_waits() -> None:
     state = ProductState(active="a", wanted_shadow="c")
     assert _next(state, None, None) is state
     assert _next(state, readings()[0], None) is state
+    assert shadow_record(state) == {}
 
 
 def test_a_dropped_candidate_does_not_run_on() -> None:
