@@ -109,6 +109,9 @@ class MeasurementConfig(StrictModel):
     forces: RedundancyConfig = RedundancyConfig(
         drift_percent=4.5, bias_percent=5.0, lost_percent=5.5, filter_s=15.0, follows_s=200.0
     )
+    ejection: RedundancyConfig = RedundancyConfig(
+        drift_percent=50.0, bias_percent=60.0, lost_percent=70.0, filter_s=15.0, follows_s=200.0
+    )
     feed_factor: RedundancyConfig = RedundancyConfig(
         drift_percent=8.0, bias_percent=12.0, lost_percent=60.0, filter_s=60.0, follows_s=900.0
     )

@@ -125,7 +125,7 @@ def follow(
         residual = log(pre) - FORCE_EXPONENT * log(main)  # (R2)
         new_forces = compare(r.forces, residual, step, config.forces, learn=trusted)
     if ejection > 0.0:  # (R5)
-        new_ejection = compare(r.ejection, log(ejection), step, config.forces, learn=True)
+        new_ejection = compare(r.ejection, log(ejection), step, config.ejection, learn=True)
     factors = r.feed_factors or (Comparison(),) * len(seen.refills)
     new_factors = tuple(
         _feed_factor(c, i, seen, step, config, distrusted) for i, c in enumerate(factors, start=1)

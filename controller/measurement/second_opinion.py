@@ -110,7 +110,7 @@ def _forces(
         found[_MAIN if _MAIN in distrusted else _PRE] = finding
         return
     ejection, shift = r.ejection.shift, r.forces.shift
-    moved = r.ejection.known(config.forces) and ejection * shift > 0.0
+    moved = r.ejection.known(config.ejection) and ejection * shift > 0.0
     main = moved and abs(ejection) >= _FOLLOWED * abs(shift)
     found[_MAIN if main else _PRE] = finding
 

@@ -20,18 +20,21 @@ __all__ = ["Diversion", "DiversionState", "decide_diversion", "quality_limits"]
 ASSAY = "assay"
 _LONGEST_STEP_S = 60.0
 _FOLLOW = 0.4
+_BELIEVED = 24  # cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiversionState:
     """Cycles in a row outside and inside the limits; whether the estimate diverts.
 
+    ``doubtful`` counts cycles since the estimator was converged: it is heard for a while longer.
     ``assay`` [-] is the one estimated last, at ``time`` [s, UTC]; ``pace`` [1/s] its change.
     """
 
     outside: int = 0
     inside: int = 0
     diverting: bool = False
+    doubtful: int = _BELIEVED
     assay: float | None = None
     time: float = 0.0
     pace: float = 0.0
@@ -98,6 +101,10 @@ def decide_diversion(
     if not config.enabled or estimate is None:
         return state, Diversion(divert=ladder.divert, reasons=tuple(reasons))
     state = _paced(state, estimate, label_weight)
+    doubtful = 0 if estimate.converged else min(state.doubtful + 1, _BELIEVED)
+    state = replace(state, doubtful=doubtful)
+    if doubtful >= _BELIEVED and not state.diverting:
+        return replace(state, pace=0.0), Diversion(divert=ladder.divert, reasons=tuple(reasons))
     ahead = config.assay_ahead_s * state.pace
     beyond = _beyond(estimate, limits, label_weight, config, config.scatter_margin, ahead)
     wider = config.scatter_margin + config.return_margin

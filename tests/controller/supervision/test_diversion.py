@@ -120,3 +120,19 @@ def test_switched_off_only_the_ladder_counts() -> None:
         state, decided = _go(state, _with(k, **{CV.TABLET_WEIGHT: 300e-6}), config=config)
     assert not decided.divert
     assert _go(state, estimate(), LadderReport(divert=True), config)[1].divert
+
+
+def test_an_estimator_that_never_converged_diverts_nothing_one_that_did_is_heard_for_a_while() -> (
+    None
+):
+    def wild(k: int) -> Estimate:
+        return replace(_with(k, **{CV.TABLET_WEIGHT: 220e-6}), converged=False)
+
+    state = DiversionState()
+    for k in range(30):
+        state, decided = _go(state, wild(k))
+        assert not decided.divert
+    state, _ = _go(state, _with(30))
+    state, _ = _go(state, wild(31))
+    state, decided = _go(state, wild(32))
+    assert decided.divert
