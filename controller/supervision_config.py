@@ -62,6 +62,16 @@ class SupervisionConfig(StrictModel):
     standby: StandbyConfig = StandbyConfig()
 
     @model_validator(mode="after")
+    def _standby_may_operate(self) -> Self:
+        role = self.standby.signed_role
+        if self.standby.promotion == "automatic" and role not in self.operator_roles:
+            raise ValueError(
+                f"standby.signed_role: {role} may not close the loop; operator_roles are "
+                f"{', '.join(self.operator_roles)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known(self) -> Self:
         unknown = sorted(set(self.critical) - set(REQUIRED_MANIPULATED))
         if unknown:

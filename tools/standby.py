@@ -12,11 +12,30 @@ from controller.link.active import ActiveLink
 from controller.link.client import Credentials, PlantLink
 from controller.link.server import OperatorServer
 from controller.runtime import Runtime
+from controller.standby_config import StandbyConfig
 from controller.standby_runtime import Standby
 from plant_models.signals import Clock
 from tools.pki import Party
+from tools.security import SecurityConfig
 
-__all__ = ["make_standby", "run_both", "standing_by"]
+__all__ = ["check_signature", "make_standby", "run_both", "standing_by"]
+
+
+def check_signature(config: StandbyConfig, security: SecurityConfig) -> None:
+    """Refuse an automatic promotion in the name of nobody, or of somebody in another role."""
+    if config.promotion != "automatic":
+        return
+    roles = {user.name: user.role for user in security.users}
+    if config.signed_by not in roles:
+        raise ValueError(
+            f"supervision.standby.signed_by: there is no user {config.signed_by!r}; there are "
+            f"{', '.join(sorted(roles))}"
+        )
+    if roles[config.signed_by] != config.signed_role:
+        raise ValueError(
+            f"supervision.standby.signed_role: {config.signed_by} has the role "
+            f"{roles[config.signed_by]}, not {config.signed_role}"
+        )
 
 
 def standing_by(state: CycleState, active: str) -> CycleState:

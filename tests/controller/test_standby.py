@@ -15,7 +15,10 @@ from controller.standby import PlantView, WatchState, verdict, watch
 from controller.standby_config import StandbyConfig
 from controller.standby_runtime import Standby
 from controller.supervision.modes import ModeRequest
+from controller.supervision_config import SupervisionConfig
 from plant_models.signals import APC, PLC, Value
+from tools.security import SecurityConfig
+from tools.standby import check_signature
 
 AUTOMATIC = StandbyConfig(promotion="automatic", signed_by="ada", silent_s=30.0, look_s=0.001)
 ENDPOINT = "opc.tcp://127.0.0.1:4841"
@@ -95,6 +98,20 @@ def test_only_what_is_configured_and_signed_is_done_automatically() -> None:
     assert "an operator may ask" in found.text
     with pytest.raises(ValidationError, match="signed_by"):
         StandbyConfig(promotion="automatic")
+
+
+def test_who_signs_must_be_able_to_close_the_loop() -> None:
+    unknown = StandbyConfig(promotion="automatic", signed_by="ada")
+    with pytest.raises(ValueError, match="no user 'ada'; there are administrator, controller"):
+        check_signature(unknown, SecurityConfig())
+    observer = StandbyConfig(promotion="automatic", signed_by="observer")
+    with pytest.raises(ValueError, match="has the role observer, not operator"):
+        check_signature(observer, SecurityConfig())
+    check_signature(StandbyConfig(promotion="automatic", signed_by="operator"), SecurityConfig())
+    check_signature(StandbyConfig(), SecurityConfig())
+    engineer = StandbyConfig(promotion="automatic", signed_by="eve", signed_role="engineer")
+    with pytest.raises(ValidationError, match="engineer may not close the loop"):
+        SupervisionConfig(standby=engineer)
 
 
 def test_a_plant_that_was_restarted_is_seen_for_the_first_time() -> None:

@@ -71,7 +71,9 @@ def epochs(shop: Shop) -> list[int | None]:
 def test_a_standby_takes_over_from_an_active_that_is_cut_off_and_healed(shop: Shop) -> None:
     """Automatic, as configured: the plant sheds after 15 s, the standby waits 20 s in all."""
     _, listening = shop.plant(f"{SPEED:g}")
-    config = settings(shop, "{promotion: automatic, signed_by: ada, silent_s: 20, look_s: 0.2}")
+    config = settings(
+        shop, "{promotion: automatic, signed_by: operator, silent_s: 20, look_s: 0.2}"
+    )
 
     async def scenario() -> None:
         async with proxy_to(listening.endpoint) as (proxy, through), shop.at_plant() as at_plant:
@@ -107,7 +109,7 @@ def test_a_standby_takes_over_from_an_active_that_is_cut_off_and_healed(shop: Sh
                 assert "revoked" in text or "lease" in text or "cycles" in text
                 assert (await theirs.state())[0] == "CLOSED_LOOP"
                 (cause,) = await theirs.read(["Controller/Cause"])
-                assert "ada" in cause and "automatic takeover" in cause
+                assert "operator" in cause and "automatic takeover" in cause
 
     asyncio.run(scenario())
     shop.stop()

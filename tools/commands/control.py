@@ -41,7 +41,7 @@ from tools.product_sets import known_sets, set_of_controller
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
 from tools.service import serve, told
-from tools.standby import make_standby, run_both, standing_by
+from tools.standby import check_signature, make_standby, run_both, standing_by
 
 __all__ = ["control"]
 
@@ -139,7 +139,9 @@ def _order(
     state = initial_state(setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
     if resume is not None:
         state = resumed(state, load_state(resume, setup))
+    settings = SecurityConfig() if security is None else load_security(security)
     if standby is not None:
+        check_signature(config.supervision.standby, settings)
         state, port = standing_by(state, standby), 0 if port is None else port
     tagmap_file = file.parent / config.link.tagmap if config.link.tagmap else None
     folder = RunDir(run) if run is not None else new_run(config.name)
@@ -152,7 +154,7 @@ def _order(
         setup=setup,
         state=state,
         tagmap=load_tagmap(tagmap_file) if tagmap_file else None,
-        security=SecurityConfig() if security is None else load_security(security),
+        security=settings,
         run=folder,
         endpoint=endpoint or (listening.endpoint if listening else config.link.endpoint),
         host=operators.hostname or "127.0.0.1",
