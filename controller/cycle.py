@@ -86,7 +86,7 @@ def run_cycle(
     cycle, timer = state.cycle + 1, _Timer(clock)
 
     # 1 read
-    inputs, plant_clock = _steady(inputs, state)
+    inputs, plant_clock = _steady(inputs, state, setup)
     snapshot = inputs.snapshot or Snapshot(time=state.time, scan_id=state.scan_id, values={})
 
     # 2 validate, and hear the operators: a new mode holds from this cycle on
@@ -234,9 +234,11 @@ def run_cycle(
     )
 
 
-def _steady(inputs: CycleInputs, state: CycleState) -> tuple[CycleInputs, PlantClock]:
+def _steady(
+    inputs: CycleInputs, state: CycleState, setup: CycleSetup
+) -> tuple[CycleInputs, PlantClock]:
     """The inputs in time that goes on whatever the plant's clock does."""
-    if inputs.snapshot is None:
+    if inputs.snapshot is None or not setup.config.supervision.measurement.enabled:
         return inputs, state.plant_clock
     snapshot, clock = steady_time(inputs.snapshot, state.plant_clock)
     return replace(inputs, snapshot=snapshot), clock

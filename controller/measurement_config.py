@@ -75,6 +75,8 @@ _CHECKS = (
 class MeasurementConfig(StrictModel):
     """Health of the measurements beyond validation's checks of single readings.
 
+    Not ``enabled``, nothing of it is done, and the plant's clock is taken as it is.
+
     Hampel filter: a reading further than ``spike_deviations`` robust standard deviations from the
     median of the last ``spike_window`` is a spike; ``spikes_of_60`` of the last sixty readings make
     the signal unsteady, and only then are its spikes left out. Twin: mean squares over
