@@ -310,7 +310,7 @@ def _permissives(
         last_command=state.last_command,
         critical=setup.config.supervision.critical,
         readiness=report(begun.state.readiness, ready) if ready.required else None,
-        ladder=begun.ladder,
+        ladder=begun.ladder if setup.config.supervision.ladder.enabled else None,
         services=begun.services,
         product=None if bound is None else binding(bound, begun.limits.conflicts),
     )

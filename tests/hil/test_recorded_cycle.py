@@ -81,7 +81,8 @@ def test_what_a_press_shows_is_used_and_the_rest_is_missed(setup: CycleSetup) ->
 def test_the_permissives_are_red_where_the_recording_says_nothing(setup: CycleSetup) -> None:
     state = {p.name: p for p in run(setup, made_recording())[-1].permissives}
     good = {name for name, p in state.items() if p.good}
-    assert good == {Name.HEARTBEAT, Name.COMMANDS}
+    assert good == {Name.HEARTBEAT, Name.COMMANDS, Name.SERVICES}
+    assert Name.INSTRUMENTS not in state
     assert state[Name.PLC_MODE].text == "the PLC is in LOCAL, not CASCADE"
     assert state[Name.PERMIT].text == "no permission of the PLC"
     assert "Line/PLC/LINE_STATE" in state[Name.MEASUREMENTS].text
