@@ -11,7 +11,7 @@ from dataclasses import replace
 from controller.cycle_data import CycleSetup, CycleState, initial_state
 from controller.products.requests import loaded
 
-__all__ = ["product_change", "reloaded"]
+__all__ = ["given_up", "product_change", "reloaded"]
 
 
 def reloaded(state: CycleState, setup: CycleSetup) -> CycleState:
@@ -50,3 +50,9 @@ def product_change(state: CycleState, setup: CycleSetup) -> str:
         return products.order
     ready = "" if setup.shadow is None else setup.shadow.set_hash
     return products.wanted_shadow if products.wanted_shadow != ready else ""
+
+
+def given_up(state: CycleState) -> CycleState:
+    """The state to go on with where a set that was ordered cannot be made ready."""
+    products = replace(state.oversight.product, order="", wanted_shadow="")
+    return replace(state, oversight=replace(state.oversight, product=products))

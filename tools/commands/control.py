@@ -26,7 +26,7 @@ from controller.products.watch import Candidate
 from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
 from controller.records.state_file import load_state, resumed
-from controller.reload import reloaded
+from controller.reload import given_up, reloaded
 from controller.runtime import Runtime
 from controller.targets import product_targets
 from hil.hardening import HardenedServer, caller
@@ -228,7 +228,11 @@ async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
         runtime, order = await _run_once(order, console, stop)
         if not runtime.change or stop.is_set():
             return
-        order = await asyncio.to_thread(_changed, order, runtime.state, runtime.change)
+        try:
+            order = await asyncio.to_thread(_changed, order, runtime.state, runtime.change)
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            log.error("the product set %s cannot be used, going on: %s", runtime.change, error)
+            order = replace(order, state=given_up(runtime.state))
 
 
 async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tuple[Runtime, _Order]:
