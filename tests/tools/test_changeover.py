@@ -293,14 +293,25 @@ def test_the_plc_counts_on_and_remembers_who_was_revoked() -> None:
     assert after.request_control("s", USER, "CASCADE", 11, "x") != "granted"
 
 
-@pytest.mark.parametrize("carry_over", [1e-2, 1e-3, 1e-4])
-def test_the_wash_out_is_enough_for_the_truth_and_grows_with_what_is_asked(
-    carry_over: float,
+def test_the_wash_out_is_enough_for_the_truth_and_not_far_too_much(
+    foreign: dict[int, float],
 ) -> None:
+    plant, line = play(DIRTY, line_with(120)), product(B).line
+    rows = plant.tally.seconds()
+    pressed = np.cumsum(rows["throughput"])
+    share = np.array([foreign[int(s)] for s in rows["second"]])
+    for carry_over in (1e-1, 1e-2, 1e-3, 1e-4):
+        mass = wash_out(line, DIRTY, carry_over)
+        assert pressed[-1] > mass
+        assert share[pressed >= mass].max() <= carry_over
+        assert share[pressed >= 0.3 * mass].max() > carry_over
+
+
+def test_the_wash_out_grows_with_what_is_left_and_what_is_asked() -> None:
     line = product(B).line
-    mass = wash_out(line, DIRTY, carry_over)
-    assert wash_out(line, CLEANED, carry_over) < mass < wash_out(line, DIRTY, carry_over / 10)
-    assert wash_out(line, Left(), carry_over) == 0.0
+    mass = wash_out(line, DIRTY, CARRY_OVER)
+    assert wash_out(line, CLEANED, CARRY_OVER) < mass < wash_out(line, DIRTY, CARRY_OVER / 10)
+    assert wash_out(line, Left(), CARRY_OVER) == 0.0
 
 
 @pytest.mark.parametrize("carry_over", [0.0, 1.0, float("nan")])
