@@ -61,7 +61,8 @@ def gravimetric_step(
     """One second of a feeder's loop: its screw speed for a rate set point [kg/s].
 
     Speed follows the rate at the learnt feed factor at once; the factor is corrected once per
-    window from what was fed in it. Volumetric while refilling: the speed stays.
+    window from what was fed in it. Volumetric while refilling: the speed stays. A refill that began
+    at a standstill freezes the rate with which the line goes on.
     """
     if not on:
         return replace(f, speed=0.0, rate=0.0, window_s=-_SCREW_START_S, rate_sum=0.0)
@@ -82,6 +83,7 @@ def gravimetric_step(
         rate=rate,
         window_s=window + 1,
         rate_sum=total + rate if window >= 0 else 0.0,
+        frozen_rate=rate if volumetric(f.phase) else f.frozen_rate,
     )
 
 

@@ -39,7 +39,7 @@ def _next(s: FeederSettings, f: FeederState, level: Reading, free: bool) -> Feed
         return f
     if f.phase is RefillPhase.REQUEST:
         if free:
-            return replace(f, phase=RefillPhase.ACTIVE, phase_s=0, frozen_rate=f.rate)
+            return replace(f, phase=RefillPhase.ACTIVE, phase_s=0, frozen_rate=f.rate or None)
         return replace(f, phase_s=age)
     if f.phase is RefillPhase.ACTIVE:
         full = level.value >= s.refill_to if good else age >= s.refill_time

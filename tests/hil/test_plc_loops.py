@@ -56,6 +56,24 @@ def test_a_refilling_feeder_keeps_its_rate_and_the_filler_makes_up_for_it() -> N
     assert sum(rates) * 3600.0 == pytest.approx(20.0)
 
 
+def test_a_refill_that_began_at_a_standstill_does_not_starve_the_line_that_goes_on() -> None:
+    state, low = running_state(), replace(running_state().feeders[P.api], rate=0.0, speed=0.0)
+    feeders = [low if i == P.api else f for i, f in enumerate(state.feeders)]
+    good, empty = Reading(0.7, 0, 0.0), Reading(0.5, 0, 0.0)
+    levels = [empty if i == P.api else good for i in range(3)]
+    for _ in range(10):
+        feeders = list(refill_step(P.feeders, feeders, levels))
+    assert feeders[P.api].phase is RefillPhase.ACTIVE
+    wanted = rate_set_points(P, state.mvs, running_state().feeders)[P.api]
+    s = P.feeders[P.api]
+    for _ in range(5):
+        rate = rate_set_points(P, state.mvs, feeders)[P.api]
+        assert rate == pytest.approx(wanted)
+        feeders[P.api] = gravimetric_step(s, feeders[P.api], Reading(0.0, BAD, 0.0), rate, on=True)
+        assert feeders[P.api].speed == pytest.approx(wanted / feeders[P.api].feed_factor)
+    assert feeders[P.api].frozen_rate == pytest.approx(wanted)
+
+
 def _run_feeder(index: int, factor: float, seconds: int, rate: float) -> tuple[FeederState, float]:
     """A feeder whose screw delivers ``factor`` times what its controller thinks."""
     s = P.feeders[index]
