@@ -23,6 +23,7 @@ from plant_models.signals import RefillPhase
 __all__ = ["FORCE_EXPONENT", "Comparison", "Residuals", "compare", "follow"]
 
 _TANKS = 4
+_KEEPS = 0.2  # of the distance to a trusted level, per reading
 FORCE_EXPONENT = 0.76
 _RELUCTANT = 10.0  # slower is followed what may be a fault
 _NIR = "Line/FeedFrame/Potency/PV"
@@ -61,12 +62,14 @@ class Residuals:
     """All comparisons.
 
     ``tanks`` are delayed shares of the API; ``feed`` [kg/s] is the total as it leaves the blender,
-    ``level`` of the chute [-] and ``tablet`` [kg] are the last ones known.
+    ``level`` of the chute [-] and ``tablet`` [kg] are the last ones known, ``kept`` the level that
+    powder in and tablets out have kept since then.
     """
 
     tanks: tuple[float, ...] = ()
     feed: float = nan
     level: float = nan
+    kept: float = nan
     tablet: float = nan
     nir: Comparison = Comparison()
     forces: Comparison = Comparison()
@@ -139,7 +142,7 @@ def follow(
         feed_factors=new_factors,
         time=seen.time,
     )
-    return _balanced(moved, seen, sum(flows), step, config)
+    return _balanced(moved, seen, sum(flows), step, config, _LEVEL not in distrusted)
 
 
 def _value(seen: Validated, tag: str) -> float:
@@ -198,7 +201,12 @@ def _delayed(
 
 
 def _balanced(
-    r: Residuals, seen: Validated, total: float, step: float, config: MeasurementConfig
+    r: Residuals,
+    seen: Validated,
+    total: float,
+    step: float,
+    config: MeasurementConfig,
+    trusted: bool,
 ) -> Residuals:
     """(R4), with the weight of the last at-line sample; nothing before the first."""
     keep = exp(-step / config.blender_lag_s)
@@ -209,11 +217,20 @@ def _balanced(
         if sample.weights:
             mean = sum(sample.weights) / len(sample.weights)
             tablet = 0.5 * (tablet + mean) if isfinite(tablet) else mean
-    balance = r.balance
+    balance, kept = r.balance, r.kept
+    if rate >= 0.0 and tablet > 0.0 and isfinite(kept):
+        kept += (feed - rate * tablet) / config.chute_kg * step
+    if isfinite(level) and trusted:
+        kept = kept + (level - kept) * _KEEPS if isfinite(kept) else level
     if isfinite(level) and isfinite(r.level) and rate > 0.0 and tablet > 0.0:
         stored = config.chute_kg * (level - r.level) / step
         residual = (feed - stored) / (rate * tablet) - 1.0  # (R4)
         balance = compare(balance, residual, step, config.balance, learn=True)
     return replace(
-        r, feed=feed, level=level if isfinite(level) else r.level, tablet=tablet, balance=balance
+        r,
+        feed=feed,
+        level=level if isfinite(level) else r.level,
+        kept=kept,
+        tablet=tablet,
+        balance=balance,
     )

@@ -118,7 +118,10 @@ def _forces(
 def deviations(
     r: Residuals, seen: Validated, expected: Mapping[str, tuple[float, float]]
 ) -> dict[str, float]:
-    """Relative deviations from redundant information of what could be read in this cycle."""
+    """Relative deviations from redundant information of what could be read in this cycle.
+
+    Where no twin expects a level, that of the mass balance stands in.
+    """
     found: dict[str, float] = {}
     if _read(seen, _NIR):
         _put(found, _NIR, r.nir, 1.0)
@@ -130,9 +133,9 @@ def deviations(
         readable = all(_read(seen, f"{unit}/{n}/PV") for n in ("Weight", "MassFlow", "ScrewSpeed"))
         if readable and seen.refills[i - 1] in _QUIET:
             _put(found, f"{unit}/Weight/PV", c, 1.0)
-    level = expected.get(_LEVEL)
-    if level is not None and level[0] > 0.0 and _read(seen, _LEVEL):
-        found[_LEVEL] = seen.measurements[_LEVEL].value / level[0] - 1.0
+    level = expected[_LEVEL][0] if _LEVEL in expected else r.kept
+    if level > 0.0 and _read(seen, _LEVEL):
+        found[_LEVEL] = seen.measurements[_LEVEL].value / level - 1.0
     return found
 
 

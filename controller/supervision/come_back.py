@@ -77,25 +77,39 @@ def tried(
 
 
 def lab_agrees(
-    sample: LabSample, estimate: Estimate | None, config: LadderConfig, diameter: float
+    sample: LabSample,
+    before: LabSample | None,
+    estimate: Estimate | None,
+    config: LadderConfig,
+    diameter: float,
 ) -> bool:
     """Whether a sample's mean weight and strength are those that the estimate expects.
 
-    ``diameter`` [m] of the tooling. Without an estimate nothing agrees.
+    ``diameter`` [m] of the tooling. Where nothing estimates them, two samples in a row must agree:
+    this one and ``before``, the last one that was not believed.
     """
-    if estimate is None or not sample.weights:
+    if not sample.weights:
         return False
-    weight = estimate.quality.get(CV.TABLET_WEIGHT)
-    strength = estimate.quality.get(CV.TENSILE_STRENGTH)
-    if weight is None or strength is None:
-        return False
-    mean = sum(sample.weights) / len(sample.weights)
+    weight, strength = _means(sample, diameter)
+    if estimate is None:
+        if before is None or not before.weights or before.number == sample.number:
+            return False
+        expected = _means(before, diameter)
+    else:
+        known = estimate.quality.get(CV.TABLET_WEIGHT), estimate.quality.get(CV.TENSILE_STRENGTH)
+        if known[0] is None or known[1] is None:
+            return False
+        expected = known[0].mean, known[1].mean
+    return (
+        abs(weight / expected[0] - 1.0) <= config.lab_weight_agrees_percent / 100.0
+        and abs(strength / expected[1] - 1.0) <= config.lab_strength_agrees_percent / 100.0
+    )
+
+
+def _means(sample: LabSample, diameter: float) -> tuple[float, float]:
+    """Mean weight [kg] and mean strength [Pa]."""
     broken = [
         float(tensile_strength_from_breaking_force(f, diameter, t))
         for f, t in zip(sample.forces, sample.thicknesses, strict=True)
     ]
-    found = sum(broken) / len(broken)
-    return (
-        abs(mean / weight.mean - 1.0) <= config.lab_weight_agrees_percent / 100.0
-        and abs(found / strength.mean - 1.0) <= config.lab_strength_agrees_percent / 100.0
-    )
+    return sum(sample.weights) / len(sample.weights), sum(broken) / len(broken)

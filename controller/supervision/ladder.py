@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.data import Estimate, Validated, Verdict
+from controller.data import Estimate, LabSample, Validated, Verdict
 from controller.ladder_config import LadderConfig
 from controller.measurement.health import HealthReport
 from controller.measurement.ne107 import DEFECTS, Defect, DefectAction
@@ -41,7 +41,7 @@ class Watch:
     ``unusable_s`` seconds of running without a usable reading; ``since`` [s, UTC] when it was lost
     (None: not lost), ``lost_s`` seconds of running since then; ``misleads`` the plant's own loop,
     which follows what it wrongly reads. The laboratory is ``in_service``
-    from its first sample on.
+    from its first sample on, ``doubted`` is the last sample that was not believed.
     """
 
     unusable_s: float = 0.0
@@ -50,6 +50,7 @@ class Watch:
     cause: str = ""
     trial: Trial = field(default_factory=Trial)
     in_service: bool = False
+    doubted: LabSample | None = None
     misleads: bool = False
 
 
@@ -158,7 +159,7 @@ def climb(
         watch = state.watches.get(row.name, _CLEAN)
         if row.kind is Kind.LAB:
             sound = bool(validated.samples) and lab_agrees(
-                validated.samples[-1], estimate, config, diameter
+                validated.samples[-1], watch.doubted, estimate, config, diameter
             )
             new = _watch_lab(row, watch, validated, config, time, step, sound)
         else:
@@ -252,6 +253,7 @@ def _watch_lab(
         sample = validated.samples[-1]
         if not expired or sound:
             return Watch(unusable_s=max(validated.time - sample.taken, 0.0), in_service=True)
+        watch = replace(watch, doubted=sample)
     if not watch.in_service:
         return watch
     if watch.since is not None:

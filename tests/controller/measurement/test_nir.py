@@ -191,7 +191,24 @@ def test_deviations_are_those_of_what_could_be_read() -> None:
     blind = dict(seen.measurements)
     blind[MAIN] = replace(blind[MAIN], weight=0.0)
     found = deviations(powder.residuals, replace(seen, measurements=blind), {})
-    assert not {MAIN, PRE, LEVEL} & set(found)
+    assert not {MAIN, PRE} & set(found)
+
+
+def test_without_a_twin_the_mass_balance_keeps_the_level() -> None:
+    powder = Powder()
+    powder.residuals = replace(powder.residuals, tablet=200e-6)
+    powder.go(600.0)
+    distrusted = frozenset({LEVEL})
+    powder.values[LEVEL] = 0.9  # a level that is lost, and comes back wrong
+    powder.go(300.0, distrusted)
+    assert deviations(powder.residuals, powder.seen(), {})[LEVEL] > 0.5
+    powder.values[LEVEL] = 0.5
+    powder.go(300.0, distrusted)
+    assert abs(deviations(powder.residuals, powder.seen(), {})[LEVEL]) < 0.2
+    powder.values["Line/Feeder2/MassFlow/PV"] *= 1.1  # more powder than tablets: it rises
+    before = powder.residuals.kept
+    powder.go(120.0, distrusted)
+    assert powder.residuals.kept > before + 0.03
 
 
 def test_what_is_not_believed_teaches_nothing() -> None:

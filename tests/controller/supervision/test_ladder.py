@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.data import CV, Estimate, LabSample, Measurement, Validated, Verdict
 from controller.ladder_config import AllowanceConfig, LadderConfig
@@ -307,3 +310,48 @@ def test_rows_that_the_line_lacks_and_a_ladder_that_is_off_are_silent() -> None:
     assert steps.go(900.0, ROWS["nir"], Defect.BAD_STATUS).lost == ()
     steps.config = LadderConfig(enabled=False)
     assert steps.go(900.0, ROWS["main_force"], Defect.BAD_STATUS).lost == ()
+
+
+def test_without_an_estimate_two_samples_must_agree_with_each_other() -> None:
+    steps = Steps()
+    _lab(steps, PERIOD, sample=lab_sample(1, 0.0))
+    assert _lab(steps, 1200.0).lost[0].expired
+    assert _lab(steps, PERIOD, sample=lab_sample(5, 0.0)).lost != ()
+    assert _lab(steps, PERIOD, sample=lab_sample(6, 0.0, weight=190e-6)).lost != ()
+    assert _lab(steps, PERIOD, sample=lab_sample(7, 0.0, weight=191e-6)).lost == ()
+
+
+_EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(LOSS_LADDER),
+        st.sampled_from(list(Defect)),
+        st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)),
+        st.booleans(),
+        st.integers(1, 40),
+    ),
+    max_size=12,
+)
+
+
+@hypothesis.settings(max_examples=40)
+@given(_EVENTS)
+def test_no_loss_ends_without_its_check_and_what_is_held_has_no_weight(
+    events: list[tuple[LossRow, Defect, float | None, bool, int]],
+) -> None:
+    steps, lost = Steps(), set[str]()
+    for row, defect, deviation, running, cycles in events:
+        for _ in range(cycles):
+            report = steps.go(PERIOD, row, defect, deviation, running=running)
+            now = {loss.name for loss in report.lost}
+            assert lost - now == set(report.returned)
+            if not running:
+                assert now == lost
+            lost = now
+            seen = heed(steps.base, report)
+            assert all(
+                seen.measurements[t].weight == 0.0 for t in report.held & seen.measurements.keys()
+            )
+            assert not {MV.TOTAL_FEED, MV.TURRET_SPEED} <= report.mvs_frozen
+            assert bool(report.shed) is any(
+                loss.expired and ROWS[loss.name].sheds for loss in report.lost
+            )
