@@ -237,6 +237,10 @@ def test_the_supervisor_follows_the_table_in_every_happening(state: State, event
     assert decision.request_control == ("CASCADE" if Do.ASK_PLANT in rule.do else None)
     assert bool(decision.answers) == (Do.ANSWER in rule.do)
     assert decision.write or decision.why_not
+    shed = rule.to is State.SHED and state is not State.SHED
+    assert decision.why_not.startswith("shed: ") == shed
+    suspended = rule.to in (State.SUSPENDED, State.RESUMING)
+    assert decision.why_not.startswith("suspended: ") == suspended
     changed = MODE_OF[rule.to] is not MODE_OF[state]
     by = WHO.user if Do.SIGN in rule.do else "supervision"
     assert [(t.before, t.after, t.by) for t in decision.transitions] == (
