@@ -12,6 +12,7 @@ from controller.alarms.wiring import watched_of
 from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.data import Command, CycleRecord, Estimate, Mode, Plan, Targets
+from controller.measurement.redundancy import PreForce
 from controller.oversight import Oversight, OversightSetup, OversightState
 from controller.plant_clock import PlantClock
 from controller.products.sets import ProductSet, binding
@@ -26,8 +27,9 @@ from controller.supervision.requests import Answered
 from controller.supervision.supervisor import SupervisionState
 from controller.targets import TargetAnswer, TargetRequest
 from controller.validation import ValidationState, Validator
-from plant_models.line import ResolvedLine
+from plant_models.line import ResolvedLine, compaction, press_parameters
 from plant_models.signals import PlcMode, SignalTable, Snapshot
+from plant_models.tablet_press import compress_at_force
 
 __all__ = [
     "CycleInputs",
@@ -218,6 +220,7 @@ def _oversight(
         label_weight=line.product.weight_mg * 1e-6,
         diameter=line.product.diameter_mm * 1e-3,
         alarms=alarm_setup(watched_of(config, line, owned)),
+        pre_force=_pre_force(line),
         product=product,
         binding=None if product is None else binding(product),
         known=dict(known) if product is None else {product.hash: product, **known},
@@ -240,3 +243,13 @@ def initial_state(setup: CycleSetup, epoch: int) -> CycleState:
         targets=setup.targets,
         oversight=setup.oversight.initial(),
     )
+
+
+def _pre_force(line: ResolvedLine) -> PreForce:
+    """Pre-compression force of the tablet that takes a main force at a thickness, as configured."""
+    press, powder = press_parameters(line), compaction(line.blend)
+
+    def force(main: float, thickness: float) -> float:
+        return float(compress_at_force(press, powder, main, thickness).pre_force)
+
+    return force

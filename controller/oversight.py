@@ -20,6 +20,7 @@ from controller.config import SupervisionConfig
 from controller.data import Estimate, Forecast, Mode, Plan, Targets, Validated
 from controller.measurement.health import HealthReport, HealthState, assess
 from controller.measurement.ne107 import Ne107
+from controller.measurement.redundancy import PreForce
 from controller.products.limits import MvLimits, mv_limits
 from controller.products.requests import ProductRequest, ProductState, handle_product_requests
 from controller.products.sets import ProductBinding, ProductSet
@@ -63,6 +64,7 @@ class OversightSetup:
     label_weight: float
     diameter: float
     alarms: AlarmSetup
+    pre_force: PreForce | None = None
     product: ProductSet | None = None
     binding: ProductBinding | None = None
     known: Mapping[str, ProductSet] = field(default_factory=dict)
@@ -187,6 +189,7 @@ def begin(
             estimate=estimate,
             held=state.ladder.held,
             clock=clock,
+            pre_force=setup.pre_force,
         )
     ladder_state, ladder = climb(
         state.ladder,

@@ -23,7 +23,7 @@ from controller.measurement.ne107 import (
     SignalHealth,
     defect_of,
 )
-from controller.measurement.redundancy import Residuals, follow
+from controller.measurement.redundancy import PreForce, Residuals, follow
 from controller.measurement.second_opinion import deviations, opinions
 from controller.measurement.signal_watch import Finding, SignalMemory, watch
 from controller.measurement_config import MeasurementConfig
@@ -76,6 +76,7 @@ def assess(
     estimate: Estimate | None = None,
     held: frozenset[str] = frozenset(),
     clock: str = "",
+    pre_force: PreForce | None = None,
 ) -> tuple[Validated, HealthReport, HealthState]:
     """Judge every measurement of a cycle.
 
@@ -98,6 +99,8 @@ def assess(
         Tags that the loss ladder held in the cycle before: they teach no reference.
     clock
         What is wrong with the plant's clock.
+    pre_force
+        Of the press; without it the two forces are compared as at a constant thickness.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def assess(
     running = validated.line_state is LineState.RUNNING
     distrusted = held | {t for t, h in state.signals.items() if h.defect in _UNBELIEVED}
     residuals = (
-        follow(state.residuals, validated, config, distrusted)
+        follow(state.residuals, validated, config, distrusted, pre_force)
         if running
         else (replace(state.residuals, time=validated.time))
     )

@@ -1,7 +1,7 @@
 """Slow comparison of instruments with what others say of the same thing.
 
 (R1)  r_NIR = ln y_NIR - ln x_API             x_API: share of the API feeder's flow, delayed
-(R2)  r_F = ln F_pre - 0.76 ln F_main         common scatter of the weight cancels
+(R2)  r_F = ln F_pre - ln F(F_main, T)        pre-compression of the tablet that meets F_main at T
 (R3)  r_i = ln F_i - ln n_i                   flow by weight over screw speed: ln feed factor
 (R4)  r_B = (F_total - dM/dt) / (n w) - 1     powder in against tablets out
 (R5)  r_E = ln F_ejection                     for whom the ejection force speaks
@@ -13,6 +13,7 @@ labels and units do not matter. The powder's delay is that of four stirred tanks
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp, isfinite, log, nan
 
@@ -20,7 +21,7 @@ from controller.data import Validated
 from controller.measurement_config import MeasurementConfig, RedundancyConfig
 from plant_models.signals import RefillPhase
 
-__all__ = ["FORCE_EXPONENT", "Comparison", "Residuals", "compare", "follow"]
+__all__ = ["FORCE_EXPONENT", "Comparison", "PreForce", "Residuals", "compare", "follow"]
 
 _TANKS = 4
 _KEEPS = 0.2  # of the distance to a trusted level, per reading
@@ -30,7 +31,11 @@ _NIR = "Line/FeedFrame/Potency/PV"
 _MAIN, _PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
 _EJECTION = "Line/Press/EjectionForce/PV"
 _TABLETS, _LEVEL = "Line/Press/TabletRate/PV", "Line/Chute/Level/PV"
+_THICKNESS = "Line/Press/Thickness/FBK"
 _QUIET = (RefillPhase.NONE, RefillPhase.REQUEST)
+
+# Pre-compression force [N] at a main force [N] and thickness setting [m].
+PreForce = Callable[[float, float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,17 @@ def compare(
 
 
 def follow(
-    r: Residuals, seen: Validated, config: MeasurementConfig, distrusted: frozenset[str]
+    r: Residuals,
+    seen: Validated,
+    config: MeasurementConfig,
+    distrusted: frozenset[str],
+    pre_force: PreForce | None = None,
 ) -> Residuals:
-    """All comparisons one cycle on; ``distrusted`` tags do not teach."""
+    """All comparisons one cycle on; ``distrusted`` tags do not teach.
+
+    Without ``pre_force`` the pre-compression force is taken to follow the main force to the power
+    of `FORCE_EXPONENT`, as it does at a constant thickness.
+    """
     step = 0.0 if r.time is None else min(max(seen.time - r.time, 0.0), 60.0)
     if step <= 0.0:
         return replace(r, time=seen.time)
@@ -125,7 +138,7 @@ def follow(
         new_nir = compare(r.nir, residual, step, config.potency, learn=trusted)
     if main > 0.0 and pre > 0.0:
         trusted = _MAIN not in distrusted and _PRE not in distrusted
-        residual = log(pre) - FORCE_EXPONENT * log(main)  # (R2)
+        residual = log(pre) - _expected(main, _value(seen, _THICKNESS), pre_force)  # (R2)
         new_forces = compare(r.forces, residual, step, config.forces, learn=trusted)
     if ejection > 0.0:  # (R5)
         new_ejection = compare(r.ejection, log(ejection), step, config.ejection, learn=True)
@@ -148,6 +161,14 @@ def follow(
 def _value(seen: Validated, tag: str) -> float:
     m = seen.measurements.get(tag)
     return m.value if m is not None and m.weight > 0.0 else nan
+
+
+def _expected(main: float, thickness: float, pre_force: PreForce | None) -> float:
+    """Logarithm of the pre-compression force that belongs to a main force, up to a constant."""
+    if pre_force is None:
+        return FORCE_EXPONENT * log(main)
+    expected = pre_force(main, thickness) if thickness > 0.0 else nan
+    return log(expected) if expected > 0.0 else nan
 
 
 def _cell(number: int) -> str:
