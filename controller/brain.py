@@ -68,7 +68,8 @@ class Brain(Protocol):
     ) -> Step:
         """One cycle: estimate, forecast, plan.
 
-        Called in every mode but OFF. ``deadline_s`` is the wall time left for solving; ``forced``
+        Called in every mode but OFF; in OFF only for a candidate that runs in shadow, which does
+        not plan. ``deadline_s`` is the wall time left for solving; ``forced``
         replays what was done before. Never raises for solver trouble: the plan says how it was
         reached.
         """
