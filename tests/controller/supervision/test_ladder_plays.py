@@ -40,6 +40,7 @@ SHORT = {
     "chute_level_s": 30.0,
 }
 LONGEST_S = 300.0
+SLOW = pytest.mark.slow
 ROWS = [pytest.param(row, id=row.name) for row in LOSS_LADDER]
 
 
@@ -87,8 +88,10 @@ def _play_row(row: LossRow, p: Play, allowed: float) -> None:
     p.mended(FAULTY[name]).run(PERIOD)
     if name != "lab":  # whose sample is its check
         assert name in _losses(p), "a good status alone has restored it"
-    p.run(75.0)
-    assert name not in _losses(p)
+    mended = p.plant.second
+    while name in _losses(p):  # a refill that has waited may come in between
+        assert p.plant.second < mended + 240.0
+        p.run(PERIOD)
 
 
 def _frozen(p: Play, row: LossRow) -> None:
@@ -110,7 +113,7 @@ def test_a_lost_instrument_costs_no_bad_tablet_and_comes_back_by_its_check(row: 
     assert p.bad_released() <= _sound(LONGEST_S).bad_released()
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("row", ROWS)
 def test_the_same_with_the_default_allowances(row: LossRow) -> None:
@@ -162,7 +165,9 @@ def test_in_a_sound_line_nothing_of_this_changes_a_single_tablet() -> None:
     assert [c.requests for c in on.plant.received] == [c.requests for c in without.plant.received]
 
 
-@pytest.mark.parametrize("name", ["main_force", "load_cell_1", "load_cell_2"])
+@pytest.mark.parametrize(
+    "name", ["main_force", "load_cell_1", pytest.param("load_cell_2", marks=SLOW)]
+)
 def test_what_lies_to_the_plants_own_loop_diverts_before_the_powder_arrives(name: str) -> None:
     p = play().run(10.0).fault(name, "frozen").run(20.0)
     since = p.plant.second + 5
@@ -196,7 +201,7 @@ def test_the_plants_clock_may_jump_an_hour(jump: float) -> None:
         ("clock_offset", 3600.0),
         ("clock_offset", -3600.0),
         ("clock_drift", 300.0),
-        ("clock_drift", -300.0),
+        pytest.param("clock_drift", -300.0, marks=SLOW),
     ],
 )
 def test_the_nirs_own_clock_costs_a_few_readings_at_most(kind: str, size: float) -> None:
@@ -225,9 +230,11 @@ def test_samples_of_a_tester_an_hour_off_lie_where_they_were_taken(jump: float) 
 @pytest.mark.parametrize(
     ("name", "kind", "size", "tag", "defect"),
     [
-        ("nir", "wrong_type", 0.0, NIR, Defect.TYPE),
+        pytest.param("nir", "wrong_type", 0.0, NIR, Defect.TYPE, marks=SLOW),
         ("nir", "wrong_unit", 0.01, NIR, Defect.UNIT),
-        ("load_cell_2", "wrong_type", 0.0, "Line/Feeder2/Weight/PV", Defect.TYPE),
+        pytest.param(
+            "load_cell_2", "wrong_type", 0.0, "Line/Feeder2/Weight/PV", Defect.TYPE, marks=SLOW
+        ),
         ("load_cell_2", "wrong_unit", 2.2046, "Line/Feeder2/Weight/PV", Defect.UNIT),
         ("chute_level", "wrong_type", 0.0, LEVEL, Defect.TYPE),
     ],
