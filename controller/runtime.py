@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _GRANTED, _DONE = "granted", "done"
-_ANSWER_WITHIN_S = 15.0
+_ANSWER_WITHIN_S, _MOST_ASKED = 15.0, 100
 # Share of a period that solving may take, so that the command is younger than the plant demands.
 _SOLVING_SHARE = 0.5
 
@@ -140,6 +140,8 @@ class Runtime:
 
     async def ask(self, request: object) -> tuple[bool, str]:
         """Ask for anything that people may ask for; answered by the next cycles."""
+        if len(self._asked) >= _MOST_ASKED:
+            return False, f"{_MOST_ASKED} requests are waiting already: ask again in a while"
         asked = _Asked(request, asyncio.get_running_loop().create_future())
         self._asked.append(asked)
         self._wake.set()
@@ -147,14 +149,6 @@ class Runtime:
             return await asyncio.wait_for(asked.answer, _ANSWER_WITHIN_S)
         except TimeoutError:
             return False, f"no answer within {_ANSWER_WITHIN_S:g} s"
-
-    async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
-        """Ask for a mode."""
-        return await self.ask(request)
-
-    async def ask_target(self, request: TargetRequest) -> tuple[bool, str]:
-        """Ask for a target."""
-        return await self.ask(request)
 
     # Life
 

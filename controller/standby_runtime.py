@@ -50,9 +50,7 @@ class _Runtime(Protocol):
     @property
     def mode(self) -> Mode: ...
 
-    async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]: ...
-
-    async def ask_target(self, request: TargetRequest) -> tuple[bool, str]: ...
+    async def ask(self, request: object) -> tuple[bool, str]: ...
 
 
 class _View(Protocol):
@@ -134,7 +132,7 @@ class Standby:
     async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
         """Ask for a mode; ADVISORY promotes a standby. Nothing is done automatically after that."""
         self._by_itself = False
-        accepted, text = await self._controller().ask_mode(request)
+        accepted, text = await self._controller().ask(request)
         if accepted and self.silent and request.mode is Mode.ADVISORY:
             self._promote(f"{request.user}: {request.reason}")
             text += f"; promoted, no longer a standby ({self._verdict.text})"
@@ -147,7 +145,7 @@ class Standby:
                 f"this controller stands by and follows the targets of {self._active.endpoint}: "
                 "set it there, or ask this one for ADVISORY first"
             )
-        return await self._controller().ask_target(request)
+        return await self._controller().ask(request)
 
     async def ask(self, request: Any) -> tuple[bool, str]:
         """Any request of an operator."""
@@ -155,8 +153,7 @@ class Standby:
             return await self.ask_mode(request)
         if isinstance(request, TargetRequest):
             return await self.ask_target(request)
-        answer: tuple[bool, str] = await self._controller().ask(request)  # type: ignore[attr-defined]
-        return answer
+        return await self._controller().ask(request)
 
     def _promote(self, why: str) -> None:
         self.silent = False
@@ -224,7 +221,7 @@ class Standby:
                 role=self._config.signed_role,
                 reason=f"as at {self._active.endpoint}",
             )
-            accepted, text = await self._controller().ask_target(request)
+            accepted, text = await self._controller().ask(request)
             if not accepted:
                 log.warning("the active target of %s is not followed: %s", variable, text)
 
@@ -249,7 +246,7 @@ class Standby:
             wanted = Mode.CLOSED_LOOP if runtime.mode is Mode.ADVISORY else Mode.ADVISORY
             if self.silent:
                 self._promote(f"{self._config.signed_by}: {why}")
-            _, text = await runtime.ask_mode(
+            _, text = await runtime.ask(
                 ModeRequest(
                     mode=wanted,
                     user=self._config.signed_by,

@@ -238,7 +238,7 @@ class Controller:
         """An operator asks; who is not answered within a cycle asks again another time."""
         request = ModeRequest(mode=mode, user="ada", role="operator", reason="test of the network")
         desk = self.runtime if self.standby is None else self.standby
-        return await desk.ask_mode(request)
+        return await desk.ask(request)
 
     async def stop(self) -> None:
         self._stop.set()

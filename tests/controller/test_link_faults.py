@@ -76,7 +76,7 @@ class Bench:
 
     async def ask(self, mode: Mode) -> tuple[bool, str]:
         request = ModeRequest(mode=mode, user="ada", role="operator", reason="test of the link")
-        return await self.runtime.ask_mode(request)
+        return await self.runtime.ask(request)
 
     async def close(self) -> None:
         text = ""

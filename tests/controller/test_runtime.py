@@ -102,3 +102,23 @@ def test_a_plant_whose_time_went_back_is_noticed(caplog: pytest.LogCaptureFixtur
         assert "went back" not in caplog.text
         run(loop, replace(fresh, time=played[0].time + 60.0), played)
     assert caplog.text.count("plant time went back by 60 s") == 1
+
+
+def test_who_asks_without_end_is_sent_away() -> None:
+    kept, loop = Kept(), Loop()
+
+    async def scenario() -> tuple[bool, str]:
+        link = PlayedLink([], asyncio.Event())
+        state = initial_state(loop.setup, EPOCH)
+        runtime = Runtime(loop.setup, state, link, kept, lambda: kept, SystemClock())  # type: ignore[arg-type]
+        waiting = [asyncio.create_task(runtime.ask(object())) for _ in range(100)]
+        await asyncio.sleep(0)
+        answer = await asyncio.wait_for(runtime.ask(object()), 1.0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return answer
+
+    accepted, text = asyncio.run(scenario())
+    assert not accepted
+    assert text == "100 requests are waiting already: ask again in a while"

@@ -140,16 +140,14 @@ class Played:
     async def show(self, values: Mapping[str, object], time: float) -> None:
         pass
 
-    async def ask_mode(self, request: ModeRequest) -> tuple[bool, str]:
+    async def ask(self, request: object) -> tuple[bool, str]:
         self.asked.append(request)
+        if not isinstance(request, ModeRequest):
+            return True, "done"
         if self.refuse:
             return False, self.refuse
         self.mode = request.mode
         return True, f"the mode is {request.mode}"
-
-    async def ask_target(self, request: TargetRequest) -> tuple[bool, str]:
-        self.asked.append(request)
-        return True, "done"
 
 
 class PlayedPlant:
