@@ -40,6 +40,7 @@ from controller.supervision.service import (
     initial_services,
     services,
 )
+from controller.supervision.vouch import handle_vouches
 from plant_models.signals import LineState, SignalTable, Snapshot
 
 __all__ = ["Begun", "Oversight", "OversightSetup", "OversightState", "begin", "divert", "finish"]
@@ -191,6 +192,7 @@ def begin(
             clock=clock,
             pre_force=setup.pre_force,
         )
+    confirmed, vouched = handle_vouches(state.ladder, asked, config)
     ladder_state, ladder = climb(
         state.ladder,
         validated,
@@ -200,6 +202,7 @@ def begin(
         line_running=validated is not None and validated.line_state is LineState.RUNNING,
         estimate=estimate,
         diameter=setup.diameter,
+        confirmed=confirmed,
     )
     if validated is not None:
         validated = heed(validated, ladder)
@@ -263,7 +266,7 @@ def begin(
         ladder=ladder,
         services=served,
         limits=limits,
-        answers=answers + told + said,
+        answers=vouched + answers + told + said,
         accepted=accepted,
     )
 

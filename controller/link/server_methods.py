@@ -20,6 +20,7 @@ from controller.data import CV, Mode
 from controller.link.server_values import TARGET_UNITS, lookup
 from controller.products.requests import ProductAction, ProductRequest
 from controller.supervision.advice_data import AdviceAction, AdviceRequest
+from controller.supervision.loss_table import LOSS_LADDER
 from controller.supervision.modes import ModeRequest
 from controller.supervision.roles import Action
 from controller.supervision.service_data import UNITS, LimitRequest, ServiceRequest
@@ -118,6 +119,7 @@ def _service(who: Who, given: Given, table: SignalTable) -> object:
         "mv": [m.tag for m in table.manipulated],
         "cv": [c.value for c in CV],
         "unit": list(UNITS),
+        "instrument": [row.name for row in LOSS_LADDER],
     }
     if kind not in known:
         raise Misfit(f"kind is {', '.join(known)}, not {kind!r}")
@@ -224,7 +226,7 @@ METHODS: tuple[Method, ...] = (
         "SetService",
         "Takes a variable or a unit into service or out of it.",
         (
-            Argument("kind", _TEXT, "mv, cv or unit"),
+            Argument("kind", _TEXT, "mv, cv, unit or instrument"),
             Argument("name", _TEXT, "tag of the MV, name of the CV or of the unit"),
             Argument("on", _SWITCH, "into service, or out"),
             _REASON,

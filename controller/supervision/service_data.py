@@ -64,9 +64,12 @@ MEASURED_BY: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRequest:
-    """Somebody takes something out of service or back in; ``name`` is a tag, a CV or a unit."""
+    """Somebody takes something out of service or back in.
 
-    kind: Literal["mv", "cv", "unit"]
+    ``name`` is a tag, a CV, a unit, or an instrument of the loss ladder that was lost.
+    """
+
+    kind: Literal["mv", "cv", "unit", "instrument"]
     name: str
     on: bool
     user: str

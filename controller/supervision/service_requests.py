@@ -30,7 +30,7 @@ def handle_service_requests(
     mode: Mode,
     config: SupervisionConfig,
 ) -> tuple[ServiceState, tuple[Answered, ...]]:
-    """Apply `ServiceRequest` and `LimitRequest` in order; others are left alone.
+    """Apply `ServiceRequest` and `LimitRequest` in order; others, and instruments, are left alone.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def handle_service_requests(
     """
     answers: list[Answered] = []
     for r in requests:
-        if isinstance(r, ServiceRequest):
+        if isinstance(r, ServiceRequest) and r.kind != "instrument":
             problem = refusal(Action.SWITCH_SERVICE, r.user, r.role, r.reason, config)
             after, problem = (state, problem) if problem else _switch(state, r, owned)
             if not problem and not r.on and mode is Mode.CLOSED_LOOP:

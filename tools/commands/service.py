@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from controller.data import CV
+from controller.supervision.loss_table import LOSS_LADDER
 from controller.supervision.service_data import UNITS
 from plant_models.config import REQUIRED_MANIPULATED
 from tools.commands.advice import REFUSED, at_desk
@@ -29,7 +30,9 @@ _User = Annotated[str, typer.Option(help="Who asks.", show_default=False)]
 _Reason = Annotated[str, typer.Option(help="Why; it is kept.", show_default=False)]
 _Name = Annotated[
     str,
-    typer.Argument(help="Last part of an MV's tag, a controlled variable, or a unit."),
+    typer.Argument(
+        help="Last part of an MV's tag, a controlled variable, a unit, or a lost instrument."
+    ),
 ]
 _Run = Annotated[Path | None, typer.Option(help="Folder of the controller's run.")]
 _Endpoint = Annotated[str | None, typer.Option(help="The controller; by default that of the run.")]
@@ -118,7 +121,12 @@ def _switch(
     password_file: Path | None,
 ) -> None:
     console = Console(highlight=False)
-    kind = "unit" if name in UNITS else "cv" if name in {str(c) for c in CV} else "mv"
+    groups = {
+        "unit": set(UNITS),
+        "cv": {str(c) for c in CV},
+        "instrument": {row.name for row in LOSS_LADDER},
+    }
+    kind = next((k for k, names in groups.items() if name in names), "mv")
     answer = at_desk(
         console,
         user,

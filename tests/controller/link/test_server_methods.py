@@ -115,7 +115,7 @@ def test_a_call_becomes_a_request_of_the_caller(
         ("SetLimit", ("Thickness", 3.5, 3.0), "the low limit 3.5 is not below the high limit 3"),
         ("SetLimit", ("Thickness", math.nan, 3.0), "the low limit nan is not below"),
         ("SetLimit", ("Depth", 3.0, 3.5), "is no manipulated variable; one of Line/"),
-        ("SetService", ("dv", "Thickness", True), "kind is mv, cv, unit, not 'dv'"),
+        ("SetService", ("dv", "Thickness", True), "kind is mv, cv, unit, instrument, not 'dv'"),
         ("SetService", ("cv", "Thickness", True), "there is no cv 'Thickness'; one of potency"),
         ("Shelve", ("solver", 0.0), "more than 0 minutes"),
         ("Acknowledge", ("a\nforged line",), "cannot be printed"),

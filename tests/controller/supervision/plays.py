@@ -61,8 +61,8 @@ class Play:
     refusal: str = ""
     trouble: str = ""
 
-    def cycle(self, mode: Mode | None = None) -> CycleOutput:
-        """Five seconds of the line and one cycle; ``mode`` is asked for if given."""
+    def cycle(self, mode: Mode | None = None, operators: tuple[object, ...] = ()) -> CycleOutput:
+        """Five seconds of the line and one cycle, in which a mode and more may be asked for."""
         self.plant.advance(PERIOD)
         asked = ()
         if mode is not None:
@@ -70,6 +70,7 @@ class Play:
         inputs = CycleInputs(
             snapshot=read_snapshot(self.plant),
             requests=asked,
+            operator_requests=operators,
             refusal=self.refusal,
             write_trouble=self.trouble,
             deadline_s=60.0,

@@ -15,6 +15,7 @@ import pytest
 from controller.data import Mode
 from controller.measurement.ne107 import Defect, DefectAction, Ne107
 from controller.supervision.loss_table import LOSS_LADDER, Divert, LossRow
+from controller.supervision.service_data import ServiceRequest
 from plant_models.signals import LAB, PLC, PlcMode
 from tests.controller.kit import PERIOD
 from tests.controller.supervision.plays import FROM_S, Play, play, settings
@@ -261,3 +262,25 @@ def test_a_main_force_of_the_wrong_type_or_unit_is_given_up_at_once(kind: str, s
     assert p.state.mode is Mode.SHED
     assert "main force is lost: wrong" in p.ladder.shed
     assert p.bad_released() == 0
+
+
+def test_somebody_who_vouches_brings_an_instrument_back_and_nobody_else_can() -> None:
+    def vouch(p: Play, name: str, role: str = "operator") -> tuple[bool, str]:
+        asked = ServiceRequest(
+            kind="instrument", name=name, on=True, user="ada", role=role, reason="cleaned, checked"
+        )
+        answers = p.cycle(operators=(asked,)).operator_answers
+        assert [a.request for a in answers] == [asked]
+        return answers[0].accepted, answers[0].text
+
+    p = play().run(10.0).fault("chute_level", "biased", size=60.0).run(60.0)
+    assert "chute_level" in _losses(p)
+    assert vouch(p, "chute_level", "observer")[0] is False
+    assert vouch(p, "nir") == (False, "nir is not lost")
+    assert vouch(p, "turret")[0] is False
+    assert "chute_level" in _losses(p)
+    p.mended("chute_level").cycle()
+    assert "chute_level" in _losses(p)
+    assert vouch(p, "chute_level") == (True, "chute_level is believed again")
+    assert _losses(p) == {}
+    assert p.run(30.0).ladder.lost == ()
