@@ -266,8 +266,8 @@ class Oracle:
 
     def _closed(self, log: Any, state: Mapping[str, bool]) -> None:
         r, wrote = self.rules, any(b.keys() - BEAT for b in log.received)
-        if self.free and state["running"] and wrote:
-            self.suspended = None  # it had resumed in a cycle without a plan
+        if self.free and (wrote or not state["running"]):
+            self.suspended = None  # it may have resumed in a cycle without a plan
         self.free = False
         if self.suspended is None and state["running"]:
             late = [n for n, most in r.debounce.items() if self.lost[n] >= most]
