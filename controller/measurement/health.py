@@ -34,6 +34,7 @@ __all__ = ["HealthReport", "HealthState", "assess"]
 _FRESH = SignalMemory()
 _SAMPLE = (LAB.WEIGHT, LAB.THICKNESS, LAB.FORCE)
 _PASSING = (Defect.CONTEXT, Defect.NOT_NEW, Defect.SPIKE)
+_DOUBTED = (Defect.DRIFT, Defect.BIAS)
 _UNBELIEVED = frozenset(
     d for d, row in DEFECTS.items() if row.action is DefectAction.SUBSTITUTE and d not in _PASSING
 )
@@ -116,7 +117,8 @@ def assess(
         if running
         else (replace(state.residuals, time=validated.time))
     )
-    second = opinions(residuals, config, distrusted) if running else {}
+    before = frozenset(t for t, h in state.signals.items() if h.defect in _DOUBTED)
+    second = opinions(residuals, config, distrusted, before) if running else {}
     memories = dict(state.memories)
     signals: dict[str, SignalHealth] = {}
     changed: dict[str, Measurement] = {}

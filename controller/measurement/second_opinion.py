@@ -20,37 +20,48 @@ _MAIN, _PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
 _FEED = "Line/Formulation/TotalFeed/FBK"
 _QUIET = (RefillPhase.NONE, RefillPhase.REQUEST)
 _FOLLOWED = 0.4
+_WELL_INSIDE = 0.7
 
 
 def opinions(
-    r: Residuals, config: MeasurementConfig, distrusted: frozenset[str] = frozenset()
+    r: Residuals,
+    config: MeasurementConfig,
+    distrusted: frozenset[str] = frozenset(),
+    found_before: frozenset[str] = frozenset(),
 ) -> dict[str, Finding]:
     """Findings by tag; nothing for what agrees or has not been learnt yet.
 
-    Of two that disagree, one that is ``distrusted`` already takes the blame.
+    Of two that disagree, one that is ``distrusted`` already takes the blame. What was
+    ``found_before`` is good again only when it is well inside its limit.
     """
     found: dict[str, Finding] = {}
-    _nir(r, config, found)
-    _forces(r, config, found, distrusted)
+    _nir(r, config, found, _NIR in found_before)
+    _forces(r, config, found, distrusted, _MAIN in found_before)
     for i, c in enumerate(r.feed_factors, start=1):
         if c.known(config.feed_factor):
-            finding = _graded(c.shift, config.feed_factor, Defect.DRIFT, "feed factor moved by")
+            tag = f"Line/Feeder{i}/Weight/PV"
+            words, again = "feed factor moved by", tag in found_before
+            finding = _graded(c.shift, config.feed_factor, Defect.DRIFT, words, again)
             if finding is not None:
-                found[f"Line/Feeder{i}/Weight/PV"] = finding
+                found[tag] = finding
     if r.balance.known(config.balance):
-        finding = _graded(r.balance.shift, config.balance, Defect.BIAS, "powder in over tablets")
+        words, again = "powder in over tablets", _FEED in found_before
+        finding = _graded(r.balance.shift, config.balance, Defect.BIAS, words, again)
         if finding is not None:
             found[_FEED] = finding
     return found
 
 
-def _graded(shift: float, config: RedundancyConfig, lost: Defect, text: str) -> Finding | None:
+def _graded(
+    shift: float, config: RedundancyConfig, lost: Defect, text: str, again: bool
+) -> Finding | None:
     """Finding for a shift, by how far it is; ``lost`` is what it is called beyond the last limit.
 
-    A ``lost`` that is no more than a bias keeps its weight.
+    A ``lost`` that is no more than a bias keeps its weight. What was found before (``again``) stays
+    until it is well inside.
     """
     percent = 100.0 * shift
-    if abs(percent) <= config.drift_percent:
+    if abs(percent) <= config.drift_percent * (_WELL_INSIDE if again else 1.0):
         return None
     words = f"{text} {percent:+.1f} %"
     if abs(percent) <= config.bias_percent:
@@ -60,17 +71,17 @@ def _graded(shift: float, config: RedundancyConfig, lost: Defect, text: str) -> 
     return Finding(lost, words, 0.0)
 
 
-def _nir(r: Residuals, config: MeasurementConfig, found: dict[str, Finding]) -> None:
+def _nir(r: Residuals, config: MeasurementConfig, found: dict[str, Finding], again: bool) -> None:
     if not r.nir.known(config.potency):
         return
-    finding = _graded(r.nir.shift, config.potency, Defect.FOULED, "against the feeders")
+    finding = _graded(r.nir.shift, config.potency, Defect.FOULED, "against the feeders", again)
     if finding is None:
         return
     api = config.api_feeder - 1
     factors = [c.shift if c.learnt > 0.0 else 0.0 for c in r.feed_factors]
     judged = judge_nir(
         r.nir.shift,
-        config.potency.drift_percent / 100.0,
+        config.potency.drift_percent * _WELL_INSIDE / 100.0,
         api_factor=factors[api] if api < len(factors) else 0.0,
         filler_factor=factors[config.filler_feeder - 1]
         if config.filler_feeder <= len(factors)
@@ -92,6 +103,7 @@ def _forces(
     config: MeasurementConfig,
     found: dict[str, Finding],
     distrusted: frozenset[str],
+    again: bool,
 ) -> None:
     """Both forces are doubtful alike; beyond the limit the ejection force tells which is wrong.
 
@@ -100,7 +112,7 @@ def _forces(
     """
     if not r.forces.known(config.forces):
         return
-    finding = _graded(r.forces.shift, config.forces, Defect.TWIN, "their ratio moved by")
+    finding = _graded(r.forces.shift, config.forces, Defect.TWIN, "their ratio moved by", again)
     if finding is None:
         return
     if finding.share > 0.0:

@@ -227,3 +227,16 @@ def test_what_is_not_believed_teaches_nothing() -> None:
 def test_limits_that_do_not_grow_are_refused() -> None:
     with pytest.raises(ValueError, match="must grow in this order"):
         RedundancyConfig(drift_percent=4.0, bias_percent=2.0, lost_percent=8.0)
+
+
+def test_what_hovers_at_its_limit_does_not_chatter() -> None:
+    powder, before, changes = Powder().go(900.0), False, 0
+    state = frozenset[str]()
+    for k in range(200):
+        powder.values[NIR] = 1.0 + 0.0205 * min(k / 40.0, 1.0)
+        powder.go(60.0)
+        state = frozenset(opinions(powder.residuals, powder.config, found_before=state))
+        changes += (NIR in state) is not before
+        before = NIR in state
+    assert before
+    assert changes == 1
