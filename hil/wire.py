@@ -51,9 +51,14 @@ def variant_type(data_type: DataType) -> ua.VariantType:
 
 
 def variant_of(value: Payload, data_type: DataType) -> ua.Variant:
-    """A plant value as an OPC UA variant; a time is seconds since 1970-01-01, UTC."""
+    """A plant value as an OPC UA variant; a time is seconds since 1970-01-01, UTC.
+
+    A text stays a text whatever the tag should be: that is what a wrong type looks like.
+    """
     if value is None:
         return ua.Variant(None, ua.VariantType.Null)
+    if isinstance(value, str):
+        return ua.Variant(value, ua.VariantType.String)
     if isinstance(value, tuple):
         return ua.Variant([float(v) for v in value], ua.VariantType.Double, is_array=True)
     if data_type is DataType.DATETIME:

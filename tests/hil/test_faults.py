@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import variant_from_binary, variant_to_binary
 
 from hil.config import InstrumentFails, NirDrift, ScenarioConfig
 from hil.faults import SENSOR_FAILURE, FaultKind, Faults, Instrument, InstrumentFault
 from hil.noise import Noise
 from hil.plant import Plant
-from plant_models.signals import LAB, PLC, Value, is_good
+from hil.wire import payload_of, variant_of
+from plant_models.signals import LAB, PLC, DataType, Value, is_good
 from tests.hil.truth_kit import line, scenario
 
 NIR, LEVEL = "Line/FeedFrame/Potency/PV", "Line/Chute/Level/PV"
@@ -246,3 +249,9 @@ def test_a_plant_that_resumes_goes_on_with_its_faults(kind: FaultKind, tmp_path:
     for tag in (PRE, LAB.ID, LAB.WEIGHT):
         assert _show(again, tag) == _show(plant, tag)
     json.dumps(again.faults.state())
+
+
+@pytest.mark.parametrize("data_type", list(DataType))
+def test_a_wrong_type_goes_over_the_link_as_it_is(data_type: DataType) -> None:
+    variant = variant_of("7.25", data_type)
+    assert payload_of(variant_from_binary(Buffer(variant_to_binary(variant)))) == "7.25"
