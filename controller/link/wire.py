@@ -67,7 +67,8 @@ def payload(held: ua.Variant | None, data_type: DataType) -> Payload:
     if data_type is DataType.DATETIME:
         return seconds(value) if isinstance(value, datetime) else None
     if data_type is DataType.DOUBLE_ARRAY:
-        return tuple(float(v) for v in value) if isinstance(value, list) else None
+        numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
+        return tuple(float(v) for v in value) if numbers else None
     if data_type is DataType.STRING:
         return value if isinstance(value, str) else None
     if data_type is DataType.BOOLEAN:
