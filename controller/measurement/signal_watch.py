@@ -1,6 +1,11 @@
 """One signal, one cycle: what its own past and the twin say against a reading.
 
-Memory is a tuple per signal; values in SI.
+(G1)  z = (y - mean) / sd,   S+ = S + (z^2 - S) / N        innovation against the twin
+(G2)  report where S > S_max, give up after |z| > z_max for n readings in a row
+
+S has about 2 N - 1 degrees of freedom: a chi-square gate. For N = 24 white innovations pass 2.3
+once in a million; those of a line that is not quite the twin are larger for minutes, so that the
+shipped S_max is wider. Memory is a tuple per signal; values in SI.
 """
 
 from __future__ import annotations
@@ -163,11 +168,11 @@ def _twin(
         return seen._replace(far=0), None
     surprise = (value - expected[0]) / expected[1]
     size = min(abs(surprise), config.twin_far)
-    square = seen.square + (size * size - seen.square) / config.twin_window
+    square = seen.square + (size * size - seen.square) / config.twin_window  # (G1)
     limit = config.twin_far if seen.far < config.twin_readings else 0.5 * config.twin_far
     far = min(seen.far + 1, config.twin_readings) if abs(surprise) >= limit else 0
     seen = seen._replace(square=square, far=far)
-    if check.twin and far >= config.twin_readings:
+    if check.twin and far >= config.twin_readings:  # (G2)
         text = f"{surprise:+.1f} standard deviations from the twin"
         return seen, Finding(Defect.TWIN, text, 0.0)
     if square > config.twin_mean_square:
