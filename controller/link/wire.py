@@ -67,8 +67,9 @@ def payload(held: ua.Variant | None, data_type: DataType) -> Payload:
     if data_type is DataType.DATETIME:
         return seconds(value) if isinstance(value, datetime) else None
     if data_type is DataType.DOUBLE_ARRAY:
-        numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
-        return tuple(float(v) for v in value) if numbers else None
+        if not isinstance(value, list) or any(type(v) not in (int, float) for v in value):
+            return None
+        return tuple(float(v) for v in value)
     if data_type is DataType.STRING:
         return value if isinstance(value, str) else None
     if data_type is DataType.BOOLEAN:
