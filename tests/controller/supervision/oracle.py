@@ -266,9 +266,9 @@ class Oracle:
 
     def _closed(self, log: Any, state: Mapping[str, bool]) -> None:
         r, wrote = self.rules, any(b.keys() - BEAT for b in log.received)
-        if self.free and (wrote or not state["running"]):
-            self.suspended = None  # it may have resumed in a cycle without a plan
-        self.free = False
+        free, self.free = self.free, False
+        if free and (wrote or not state["running"]):
+            self.suspended = None  # it may have resumed in a cycle without a frame
         if self.suspended is None and state["running"]:
             late = [n for n, most in r.debounce.items() if self.lost[n] >= most]
             if late or not all(state[n] for n in SAFETY):
@@ -278,13 +278,15 @@ class Oracle:
         self.frames = 0
         line = None if log.shown is None else good(log.shown, f"{PLC}LINE_STATE")
         lasting = all(state[n] for n in SAFETY if n != "plc_mode")
-        if not lasting or line == "aborted" or log.time - since > r.resume_within_s:
+        too_long = not free and log.time - since > r.resume_within_s
+        if not lasting or line == "aborted" or too_long:
             self._enter("SHED")
         elif not state["running"]:
             self.asked = None
-        elif all(state[n] for n in state if n != "plc_mode"):
+        elif free or all(state[n] for n in state if n != "plc_mode"):
             if not state["plc_mode"]:
                 self.asked = self._asks(log) if self.asked is None else self.asked
+                self.free = free
             elif wrote:
                 self.suspended, self.asked = None, None
             else:
