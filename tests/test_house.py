@@ -4,12 +4,12 @@ import ast
 import graphlib
 import re
 import subprocess
+import sys
 from importlib.metadata import distribution, version
 from pathlib import Path
 
 import grimp
 import pytest
-from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
@@ -107,9 +107,11 @@ def test_long_files_are_listed_with_their_reason(root: Path) -> None:
     assert all(LONG_FILES.values())
 
 
-def test_import_rules_hold(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(root)
-    assert lint_imports(no_cache=True, no_logo=True) == EXIT_STATUS_SUCCESS
+def test_import_rules_hold(root: Path) -> None:
+    """In a process of its own: the tool turns off every logger that it does not know."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
