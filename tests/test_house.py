@@ -9,7 +9,6 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 
 import grimp
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.testing import CliRunner

@@ -80,7 +80,7 @@ def test_what_is_no_set_is_bad_input(sets: Path, command: str) -> None:
 def test_a_plant_takes_a_set_of_its_line_only(sets: Path) -> None:
     file, lines = sets / "reference_tablet.yaml", sets.parent / "lines"
     assert set_of_line(file, None).hash == set_of_line(file, lines / "reference.yaml").hash
-    with pytest.raises(ValueError, match="not for .*recorded_press"):
+    with pytest.raises(ValueError, match=r"not for .*recorded_press"):
         set_of_line(file, lines / "recorded_press.yaml")
 
 
