@@ -19,7 +19,7 @@ _NIR, _LEVEL = "Line/FeedFrame/Potency/PV", "Line/Chute/Level/PV"
 _MAIN, _PRE = "Line/Press/MainForce/PV", "Line/Press/PreForce/PV"
 _FEED = "Line/Formulation/TotalFeed/FBK"
 _QUIET = (RefillPhase.NONE, RefillPhase.REQUEST)
-_FOLLOWED = 0.4
+_FOLLOWED = 0.2  # of the forces' shift: in doubt it is the main force, whose loss sheds
 _WELL_INSIDE = 0.7
 
 

@@ -6,7 +6,8 @@ from math import log
 import pytest
 
 from controller.data import Measurement, Validated, Verdict
-from controller.measurement.redundancy import Residuals, follow
+from controller.measurement.redundancy import Comparison, Residuals, follow
+from controller.measurement.second_opinion import opinions
 from controller.measurement_config import MeasurementConfig
 from plant_models.line import compaction, press_parameters
 from plant_models.tablet_press import compress_at_force
@@ -66,3 +67,15 @@ def test_a_force_that_no_tablet_meets_says_nothing() -> None:
         r = follow(r, seen(7.0e3, 3.15e-3, 1.0, time), CONFIG, frozenset(), pre_force)
     r = follow(r, seen(7.0e3, 3.15e-3, 1.0, 15.0), CONFIG, frozenset(), lambda main, at: 0.0)
     assert r.forces.last == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ejection", "blamed"),
+    [(-0.08, MAIN), (-0.02, MAIN), (-0.005, PRE), (0.0, PRE), (0.04, PRE)],
+)
+def test_in_doubt_it_is_the_main_force_whose_loss_sheds(ejection: float, blamed: str) -> None:
+    def off(shift: float) -> Comparison:
+        return Comparison(reference=0.0, filtered=shift, last=shift, learnt=1e6)
+
+    found = opinions(Residuals(forces=off(-0.07), ejection=off(ejection)), CONFIG)
+    assert [tag for tag, finding in found.items() if finding.share == 0.0] == [blamed]
