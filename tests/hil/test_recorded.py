@@ -1,7 +1,6 @@
 """A recording played behind the signal list: what it shows, what it refuses, where it goes on."""
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,15 +263,3 @@ def test_the_fingerprint_is_that_of_the_rows() -> None:
         replace(recording, channels={**channels, "fill_depth": recording.channels["thickness"]}),
     ]
     assert len({fingerprint(r) for r in (recording, *others)}) == 6
-
-
-def test_values_are_fast() -> None:
-    """0.3 ms; tripled, for a machine shared with others."""
-    plant = RecordedPlant(line(), made_recording(5_000))
-    taken = []
-    for _ in range(1_000):
-        plant.advance(PERIOD)
-        began = time.perf_counter()
-        plant.values()
-        taken.append(time.perf_counter() - began)
-    assert float(np.median(taken)) < 0.9e-3

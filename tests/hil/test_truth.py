@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -322,16 +321,3 @@ def test_whatever_is_set_masses_stay_real(
         assert sum(p.fractions) == pytest.approx(1.0, abs=1e-9)
         assert p.chute_level <= 1.0 + 1e-9
         assert np.isfinite(o.press.tablets.main_force).all()
-
-
-def test_one_plant_second_takes_less_than_a_millisecond() -> None:
-    r = line()
-    truth = Truth(r, changed(scenario().truth, initial=FILLED), 1)
-    setting = drives(r)
-    run(truth, setting, 50)
-    best = np.inf
-    for part in range(5):
-        start = time.perf_counter()
-        run(truth, setting, 100, start=50 + 100 * part)
-        best = min(best, (time.perf_counter() - start) / 100)
-    assert best < 1e-3
