@@ -66,6 +66,12 @@ def _pid(console: Console) -> dict[str, Any]:
     return run_pid_proof(console)
 
 
+def _plant(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.plant_speed import run_plant  # as above
+
+    return run_plant(console)
+
+
 def _supervision(console: Console) -> dict[str, Any]:
     from tools.benchmarks.supervision import run_supervision  # as above
 
@@ -100,6 +106,7 @@ REGISTRY: dict[str, Benchmark] = {
     "nmpc": _nmpc,
     "observability": _observability,
     "pid": _pid,
+    "plant": _plant,
     "realism": _realism,
     "scaling": _scaling,
     "supervision": _supervision,
