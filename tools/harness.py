@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -36,13 +37,28 @@ from plant_models.signals import MV, PLC, LineState, Snapshot, is_good
 from plant_models.units import from_si, to_si
 from tools.shift_score import CycleNote, closing_second, cycle_note, score_shift
 
-__all__ = ["START_TIME", "ShiftResult", "product_targets", "run_shift"]
+__all__ = ["START_TIME", "Restart", "ShiftResult", "product_targets", "run_shift"]
 
 START_TIME = 1_767_225_600.0  # 2026-01-01T00:00:00Z; plant second 0 of every shift in process
 DEADLINE_S = 60.0  # wall time never decides anything here
 SESSION, USER, ROLE = "harness", "operator", "operator"
 OPERATOR_SAMPLES = 2
 SAMPLE_WINDOW_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """The plant dies at plant second ``at`` and goes on in LOCAL from what it saved in ``run_dir``.
+
+    The operators ask for ADVISORY ``notice_s`` later and for CLOSED_LOOP from ``come_back_s`` on,
+    every ``ask_again_s`` until it is granted.
+    """
+
+    at: int
+    run_dir: Path
+    notice_s: int = 15
+    come_back_s: int = 60
+    ask_again_s: int = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +102,7 @@ class _Shift:
     refusal: str = ""
     trouble: str = ""
     closed_at: float | None = None
+    restart: Restart | None = None
 
     @property
     def algorithm(self) -> str:
@@ -133,7 +150,7 @@ class _Shift:
 
     def _mode_requests(self, second: int) -> tuple[ModeRequest, ...]:
         """Climb to CLOSED_LOOP: advice from the start, control one period before it must hold."""
-        if self.close_at is None:
+        if self.close_at is None or self._people_wait(second):
             return ()
         mode, period = self.state.mode, self.setup.config.period_s
         if mode is Mode.MONITORING:
@@ -147,6 +164,16 @@ class _Shift:
         else:
             return ()
         return (ModeRequest(mode=wanted, user=USER, role=ROLE, reason="shift script"),)
+
+    def _people_wait(self, second: int) -> bool:
+        """Whether the operators leave the controller alone because the plant has just died."""
+        found = self.restart
+        if found is None or second <= found.at:
+            return False
+        since = second - found.at - self.setup.config.period_s  # asked for one period before
+        if self.state.mode in (Mode.SHED, Mode.MONITORING):
+            return since < found.notice_s
+        return since < found.come_back_s or (since - found.come_back_s) % found.ask_again_s > 0
 
     def _target_requests(self, second: int) -> tuple[TargetRequest, ...]:
         """The scenario's orders: a new throughput, to the controller or to the PLC."""
@@ -227,6 +254,7 @@ def run_shift(
     local_feed: float | None = None,
     keep_records: bool = False,
     on_cycle: Callable[[int, int], None] | None = None,
+    restart: Restart | None = None,
 ) -> ShiftResult:
     """Run one shift.
 
@@ -249,6 +277,8 @@ def run_shift(
         Keep every `CycleRecord` (large).
     on_cycle
         Called with (plant second, last second) after each cycle.
+    restart
+        Of the plant, on the grid of control cycles; none by default.
 
     Returns
     -------
@@ -258,7 +288,8 @@ def run_shift(
     script = scenario.model_copy(update={"minutes": length})
     table = signal_table(line.line)
     setup = make_setup(config, line, table, brain, product_targets(line))
-    plant = Plant(line, script, seed=seed, start_time=START_TIME, run_dir=None)
+    run_dir = None if restart is None else restart.run_dir
+    plant = Plant(line, script, seed=seed, start_time=START_TIME, run_dir=run_dir)
     period, last = config.period_s, script.total_seconds()
     start = closing_second(script, length, period) if close_at is None else close_at
     shift = _Shift(
@@ -272,11 +303,14 @@ def run_shift(
         state=initial_state(setup, epoch=seed + 1),
         records=[] if keep_records else None,
         throughput=setup.targets.set_points[CV.THROUGHPUT],
+        restart=restart,
     )
     began = perf_counter()
     for second in range(period, last + 1, period):
         plant.advance(period)
         shift.cycle(second)
+        if restart is not None and second == restart.at:
+            plant = shift.plant = Plant.resume(line, script, run_dir=restart.run_dir)
         if on_cycle is not None:
             on_cycle(second, last)
     wall = perf_counter() - began

@@ -15,7 +15,8 @@ from plant_models.line import KG_H, ResolvedLine
 from plant_models.signal_list import signal_table
 from plant_models.signals import MV
 from tools.configuration import load_controller, load_line, load_scenario
-from tools.harness import ShiftResult, product_targets, run_shift
+from tools.demo.script import shift_script
+from tools.harness import START_TIME, Restart, ShiftResult, product_targets, run_shift
 from tools.shift_score import closing_second, set_point_series, truth_log
 
 MINUTES = 10.0
@@ -191,3 +192,20 @@ def test_the_nir_raises_an_alarm_and_moves_the_ratio_only_where_it_is_chosen(
     assert alarms[0] == ()
     assert alarms[-1][0].startswith("alarm: NIR potency +9")
     assert (ratios[-1] < ratios[0] - 5e-4) is follows
+
+
+def test_people_close_the_loop_again_after_the_plant_s_restart(
+    root: Path, line: ResolvedLine, scenario: ScenarioConfig, tmp_path: Path
+) -> None:
+    script = shift_script(scenario, MINUTES, 5)
+    assert script.kill is not None
+    restart = Restart(at=script.kill, run_dir=tmp_path, notice_s=15, come_back_s=45)
+    result = _run(root, line, scenario, "pid", restart=restart, keep_records=True)
+    modes = {round(r.time - START_TIME): r.mode for r in result.records}
+    assert modes[script.kill] is Mode.CLOSED_LOOP
+    assert {modes[script.kill + s] for s in (5, 10, 15)} == {Mode.SHED}
+    assert {modes[script.kill + s] for s in range(20, 55, 5)} == {Mode.ADVISORY}
+    assert modes[script.kill + 55] is Mode.CLOSED_LOOP
+    assert result.scores["tablets"]["released_out_of_spec"] == 0
+    seconds = result.plant.tally.seconds()
+    assert len(seconds) == script.end  # not one plant second is lost or made twice

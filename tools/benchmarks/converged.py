@@ -1,9 +1,10 @@
 """``twinline benchmark converged``: what the shift loses by not solving every problem to its end.
 
-The scripted shift in process, same seed, same estimator, targets and supervision; once planned by
-the real-time solver, and once by IPOPT, converged in every cycle on the same stages with a node at
-each (`tools.benchmarks.nmpc_shooting`). A plan that IPOPT does not finish falls to the solver
-chain's next rung, and is counted.
+The scripted shift in process as the demo plays it, the death of the plant and the operator's coming
+back included; same seed, same estimator, targets and supervision; once planned by the real-time
+solver, and once by IPOPT, converged in every cycle on the same stages with a node at each
+(`tools.benchmarks.nmpc_shooting`). A plan that IPOPT does not finish falls to the solver chain's
+next rung, and is counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -31,7 +33,8 @@ from plant_models.signal_list import signal_table
 from tools.benchmarks.nmpc_problem import CONFIGS, Case
 from tools.benchmarks.nmpc_shooting import IPOPT, Shooting
 from tools.configuration import load_controller, load_line, load_scenario
-from tools.harness import run_shift
+from tools.demo.script import Script, shift_script
+from tools.harness import Restart, run_shift
 from tools.pki import twinline_home
 
 __all__ = ["MINUTES", "SEED", "ConvergedSolver", "converged_brain", "run_converged", "run_one"]
@@ -94,15 +97,18 @@ def run_one(planner: str, seed: int, minutes: float) -> dict[str, Any]:
         brain, solver = converged_brain(config, line, cache)
     else:
         brain = make_brain(config, line, signal_table(line.line), cache)
+    scenario = load_scenario(CONFIGS / "scenarios" / "shift.yaml")
     began = perf_counter()
-    result = run_shift(
-        line=line,
-        scenario=load_scenario(CONFIGS / "scenarios" / "shift.yaml"),
-        config=config,
-        brain=brain,
-        seed=seed,
-        minutes=minutes,
-    )
+    with TemporaryDirectory() as folder:
+        result = run_shift(
+            line=line,
+            scenario=scenario,
+            config=config,
+            brain=brain,
+            seed=seed,
+            minutes=minutes,
+            restart=_restart(shift_script(scenario, minutes, config.period_s), Path(folder)),
+        )
     s = result.scores
     return {
         "iae_norm": {str(cv): s[cv]["iae_norm"] for cv in CV},
@@ -113,6 +119,19 @@ def run_one(planner: str, seed: int, minutes: float) -> dict[str, Any]:
         "failed": None if solver is None else solver.failed,
         "wall_s": perf_counter() - began,
     }
+
+
+def _restart(script: Script, folder: Path) -> Restart | None:
+    """What the demo does to the plant, in process."""
+    if script.kill is None:
+        return None
+    return Restart(
+        at=script.kill,
+        run_dir=folder,
+        notice_s=script.notice_s,
+        come_back_s=script.come_back_s,
+        ask_again_s=script.ask_again_s,
+    )
 
 
 def run_converged(
