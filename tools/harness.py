@@ -254,6 +254,7 @@ def run_shift(
     local_feed: float | None = None,
     keep_records: bool = False,
     on_cycle: Callable[[int, int], None] | None = None,
+    at_line: Callable[[Plant, int], None] | None = None,
     restart: Restart | None = None,
 ) -> ShiftResult:
     """Run one shift.
@@ -277,6 +278,8 @@ def run_shift(
         Keep every `CycleRecord` (large).
     on_cycle
         Called with (plant second, last second) after each cycle.
+    at_line
+        What people do at the line: called with the plant and its second after each cycle.
     restart
         Of the plant, on the grid of control cycles; none by default.
 
@@ -309,6 +312,8 @@ def run_shift(
     for second in range(period, last + 1, period):
         plant.advance(period)
         shift.cycle(second)
+        if at_line is not None:
+            at_line(plant, second)
         if restart is not None and second == restart.at:
             plant = shift.plant = Plant.resume(line, script, run_dir=restart.run_dir)
         if on_cycle is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from controller.alarms.definitions import Definition, Priority
 from controller.alarms.engine import AlarmEvent, EventKind
+from controller.alarms.upsets import MOST_ALARMS, Upset, UpsetCount, counted
 
 __all__ = [
     "FLOOD_END",
@@ -58,6 +59,8 @@ class AlarmStatistics:
         Share of 10 min periods with more alarms than start a flood.
     floods, flood_share
         Floods, and the share of time in them.
+    upsets
+        Major upsets with the alarms of their first ten minutes.
     chattering
         Alarms that came three times within a minute, and how often they came in all.
     fleeting
@@ -83,6 +86,7 @@ class AlarmStatistics:
     windows_over: float
     floods: tuple[Period, ...]
     flood_share: float
+    upsets: tuple[Upset, ...]
     chattering: Mapping[str, int]
     fleeting: Mapping[str, int]
     stale: tuple[str, ...]
@@ -155,6 +159,7 @@ def statistics(events: Iterable[AlarmEvent], begin: float, end: float) -> AlarmS
         windows_over=_windows_over(times, begin, end),
         floods=floods,
         flood_share=sum(b - a for a, b in floods) / length,
+        upsets=_upsets(calls),
         chattering=_chattering(calls),
         fleeting=_fleeting(journal, begin),
         stale=_stale(journal, end),
@@ -184,6 +189,15 @@ def _windows_over(times: Sequence[float], begin: float, end: float) -> float:
     counts = Counter(int((t - begin) // WINDOW_S) for t in times)
     windows = max(1, -int(-(end - begin) // WINDOW_S))
     return sum(n > FLOOD_START for n in counts.values()) / windows
+
+
+def _upsets(calls: Iterable[AlarmEvent]) -> tuple[Upset, ...]:
+    count, found = UpsetCount(), dict[int, Upset]()
+    for e in calls:
+        count = counted(count, (e,))
+        if count.last is not None:
+            found[count.upsets] = count.last
+    return tuple(found.values())
 
 
 def _chattering(calls: Iterable[AlarmEvent]) -> dict[str, int]:
@@ -228,7 +242,7 @@ def compare(s: AlarmStatistics, definitions: Mapping[str, Definition]) -> tuple[
     """Every figure beside its goal.
 
     The share of the ten most frequent says nothing while there are few alarms to share among: it is
-    judged from 200 alarms of a list on.
+    judged from 200 alarms of a list on. Nor do alarms of a major upset while there was none.
     """
     shares = priority_shares(d.priority for d in definitions.values() if not d.alert)
     rows = [
@@ -245,6 +259,7 @@ def compare(s: AlarmStatistics, definitions: Mapping[str, Definition]) -> tuple[
             good=s.per_window <= _MOST_WINDOW,
         ),
         _at_most("most alarms in any 10 min", s.most_in_window, FLOOD_START),
+        _of_upsets(s.upsets),
         _below("share of 10 min periods with more than 10", s.windows_over, _FLOOD_SHARE),
         _below("share of time in flood", s.flood_share, _FLOOD_SHARE),
         _at_most("chattering alarms", len(s.chattering), 0),
@@ -268,6 +283,16 @@ def compare(s: AlarmStatistics, definitions: Mapping[str, Definition]) -> tuple[
             )
         )
     return tuple(rows)
+
+
+def _of_upsets(upsets: Sequence[Upset]) -> Figure:
+    worst = max((u.alarms for u in upsets), default=0)
+    return Figure(
+        name="most alarms in the first 10 min of a major upset",
+        value=worst,
+        goal=f"at most {MOST_ALARMS}",
+        good=worst <= MOST_ALARMS if upsets else None,
+    )
 
 
 def _at_most(name: str, value: float, most: float) -> Figure:

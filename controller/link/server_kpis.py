@@ -2,6 +2,7 @@
 
 Service factor: share of the time of a running line in which the loop was closed. Utilisation of a
 manipulated variable: share of the time in closed loop in which the controller could move it.
+Alarms are counted as ISA-18.2 and EEMUA 191 do: annunciated ones, in windows of ten minutes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from controller.alarms.upsets import UpsetCount, counted
+from controller.alarms.watch import Load, bear
 from controller.cycle_data import CycleOutput
 from controller.data import Mode, Validated
 from controller.link.server_values import Quantity, Values, short_name
@@ -22,7 +25,10 @@ _LONGEST_PERIODS = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kpis:
-    """Sums over the cycles seen, times in plant seconds; ``wall_*`` in seconds of wall time."""
+    """Sums over the cycles seen, times in plant seconds; ``wall_*`` in seconds of wall time.
+
+    ``alarms`` are all that were annunciated, ``alarms_most`` the most of them in any ten minutes.
+    """
 
     time: float | None = None
     cycles: int = 0
@@ -35,6 +41,10 @@ class Kpis:
     wall_last: float = 0.0
     wall_sum: float = 0.0
     wall_worst: float = 0.0
+    alarms: int = 0
+    alarms_most: int = 0
+    load: Load = field(default_factory=Load)
+    upsets: UpsetCount = field(default_factory=UpsetCount)
 
 
 def count(before: Kpis, output: CycleOutput, period_s: float) -> Kpis:
@@ -46,6 +56,9 @@ def count(before: Kpis, output: CycleOutput, period_s: float) -> Kpis:
     passed = min(max(passed, 0.0), _LONGEST_PERIODS * period_s)
     running = r.validated is not None and r.validated.line_state is LineState.RUNNING
     closed = running and r.mode is Mode.CLOSED_LOOP
+    events = output.oversight.alarm_events if output.oversight is not None else ()
+    called = sum(e.annunciated for e in events)
+    load = bear(before.load, r.time, called)
     return replace(
         before,
         time=r.time,
@@ -59,6 +72,10 @@ def count(before: Kpis, output: CycleOutput, period_s: float) -> Kpis:
         wall_last=wall,
         wall_sum=before.wall_sum + wall,
         wall_worst=max(before.wall_worst, wall),
+        alarms=before.alarms + called,
+        alarms_most=max(before.alarms_most, _recent(load)),
+        load=load,
+        upsets=counted(before.upsets, events),
     )
 
 
@@ -68,6 +85,12 @@ def kpi_values(k: Kpis) -> Values:
         "KPIs/Cycles": k.cycles,
         "KPIs/Overruns": k.overruns,
         "KPIs/CommandsSent": k.frames,
+        "KPIs/Alarms/Count": k.alarms,
+        "KPIs/Alarms/InTenMinutes": _recent(k.load),
+        "KPIs/Alarms/MostInTenMinutes": k.alarms_most,
+        "KPIs/Alarms/Flood": k.load.flood,
+        "KPIs/Alarms/Upsets": k.upsets.upsets,
+        "KPIs/Alarms/MostInUpset": k.upsets.worst,
         "KPIs/CycleTime/Last": Quantity(k.wall_last, "s"),
         "KPIs/CycleTime/Mean": Quantity(k.wall_sum / max(k.cycles, 1), "s"),
         "KPIs/CycleTime/Worst": Quantity(k.wall_worst, "s"),
@@ -81,6 +104,10 @@ def kpi_values(k: Kpis) -> Values:
             share = Quantity(100.0 * seconds / k.closed, "%")
             values[f"KPIs/MvUtilisation/{short_name(tag)}"] = share
     return values
+
+
+def _recent(load: Load) -> int:
+    return sum(number for _, number in load.recent)
 
 
 def _movable(

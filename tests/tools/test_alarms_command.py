@@ -68,6 +68,8 @@ def test_the_statistics_of_the_run(run: Path) -> None:
     figures = {f["name"]: f for f in found["figures"]}
     assert figures["most alarms in any 10 min"]["value"] == 2
     assert figures["chattering alarms"]["good"] is True
+    assert figures["most alarms in the first 10 min of a major upset"]["value"] == 2
+    assert [u["alarms_in_10_min"] for u in found["upsets"]] == [2]
     assert code == any(f["good"] is False for f in found["figures"])
     assert sorted(found["top"]) == sorted([[Id.SHED, 1], [Id.INTERLOCK, 1]])
     shown = CliRunner().invoke(app, ["alarms", "statistics", str(run)])

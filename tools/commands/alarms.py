@@ -111,6 +111,10 @@ def show_statistics(run: Run, as_json: AsJson = False) -> None:
                 "fleeting": dict(found.fleeting),
                 "stale": list(found.stale),
                 "floods_s": [[a - found.begin, b - found.begin] for a, b in found.floods],
+                "upsets": [
+                    {"begin_s": u.begin - found.begin, "alarms_in_10_min": u.alarms}
+                    for u in found.upsets
+                ],
                 "priorities": {str(p): share for p, share in found.priorities.items()},
             }
         )

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from controller.alarms.statistics import (
     flood_periods,
     statistics,
 )
+from controller.alarms.upsets import Upset, UpsetCount, counted
 
 HOUR, DAY = 3600.0, 86_400.0
 _numbers = itertools.count(1)
@@ -167,3 +169,68 @@ def test_an_empty_journal_is_fine_and_a_period_must_be_one() -> None:
     assert json.loads(json.dumps(figure_rows(figures)))[0]["name"] == "alarms per hour"
     with pytest.raises(ValueError, match="must end after it begins"):
         statistics([], HOUR, HOUR)
+
+
+def upset(
+    begin: float, number: int, *, gap: float = 20.0, urgent: int = 0, first: bool = True
+) -> list[AlarmEvent]:
+    """An episode of ``number`` alarms, of which that at position ``urgent`` has high priority."""
+    return [
+        replace(
+            event(
+                begin + gap * i,
+                f"u{i}",
+                priority=Priority.HIGH if i == urgent else Priority.LOW,
+            ),
+            first_out=first and i == 0,
+        )
+        for i in range(number)
+    ]
+
+
+UPSETS = "most alarms in the first 10 min of a major upset"
+
+
+@pytest.mark.parametrize(("number", "good"), [(10, True), (11, False)])
+def test_ten_alarms_after_a_major_upset_are_the_most_that_is_manageable(
+    number: int, good: bool
+) -> None:
+    s = statistics(upset(1000.0, number), 0.0, HOUR)
+    assert s.upsets == (Upset(begin=1000.0, alarms=number),)
+    assert (figure(s, UPSETS).value, figure(s, UPSETS).good) == (number, good)
+    assert figure(s, UPSETS).goal == "at most 10"
+
+
+def test_an_upset_begins_with_the_first_alarm_of_its_episode() -> None:
+    s = statistics([*upset(900.0, 1, urgent=-1), *upset(1000.0, 5, urgent=3)], 0.0, HOUR)
+    assert s.upsets == (Upset(begin=1000.0, alarms=5),)
+    long = upset(1000.0, 25, gap=50.0, urgent=20)  # urgent at 2000 s, ten minutes are 12 before
+    s = statistics(long, 0.0, HOUR)
+    assert s.upsets == (Upset(begin=1450.0, alarms=12),)
+
+
+def test_what_comes_after_ten_minutes_belongs_to_the_upset_no_more() -> None:
+    late = [event(1599.0), event(1600.0), event(1700.0, alert=True)]
+    assert statistics([*upset(1000.0, 1), *late], 0.0, HOUR).upsets == (Upset(1000.0, 2),)
+
+
+def test_a_second_urgent_alarm_is_another_upset_only_after_ten_minutes() -> None:
+    journal = [*upset(1000.0, 3), *upset(1300.0, 2), *upset(1600.0, 4)]
+    s = statistics(journal, 0.0, HOUR)
+    assert s.upsets == (Upset(1000.0, 5), Upset(1600.0, 4))
+    assert figure(s, UPSETS).value == 5
+
+
+def test_without_an_urgent_alarm_there_is_no_major_upset() -> None:
+    s = statistics(upset(0.0, 8, urgent=-1), 0.0, HOUR)
+    assert s.upsets == () and figure(s, UPSETS).good is None
+
+
+def test_the_count_goes_on_from_cycle_to_cycle() -> None:
+    journal = [*upset(1000.0, 12), *upset(1300.0, 2), *upset(5000.0, 4, urgent=2)]
+    whole = statistics(journal, 0.0, 2 * HOUR).upsets
+    count = UpsetCount()
+    for at in range(0, len(journal), 4):
+        count = counted(count, journal[at : at + 4])
+    assert (count.upsets, count.worst) == (2, 14) == (len(whole), whole[0].alarms)
+    assert count.last == whole[1]

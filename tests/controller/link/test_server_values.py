@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from controller.alarms.engine import Alarm, AlarmState, State
+from controller.alarms.definitions import Priority
+from controller.alarms.engine import Alarm, AlarmEvent, AlarmState, EventKind, State
 from controller.cycle_data import CycleOutput
 from controller.data import CV, Forecast, Interval, Mode
 from controller.link.server_kpis import Kpis, count, kpi_values
@@ -202,6 +203,37 @@ def test_key_figures_are_counted_in_plant_time(output: CycleOutput) -> None:
     assert values["KPIs/ServiceFactor"] == Quantity(pytest.approx(100.0 * 25.0 / 30.0), "%")
     assert values["KPIs/MvUtilisation/Thickness"] == Quantity(100.0, "%")
     assert values["KPIs/CycleTime/Worst"] == Quantity(6.0, "s")
+
+
+def test_the_load_of_alarms_is_counted(output: CycleOutput) -> None:
+    cycles, k = Cycles(output), Kpis()
+    assert output.oversight is not None
+    for cycle, number in enumerate((3, 0, 12, 0)):
+        time = 300.0 * cycle
+        called = tuple(
+            AlarmEvent(
+                number=i,
+                time=time,
+                alarm=f"a{i}",
+                kind=EventKind.RAISED,
+                state=State.UNACKNOWLEDGED,
+                priority=Priority.HIGH if cycle == 2 and i == 1 else Priority.LOW,
+                text="",
+                value=None,
+                annunciated=i > 0,
+                first_out=i == 1,
+                alert=i == 0,
+            )
+            for i in range(number)
+        )
+        told = replace(output.oversight, alarm_events=called)
+        at = cycles.at(time, Mode.CLOSED_LOOP, True, 1.0)
+        k = count(k, replace(at, oversight=told), PERIOD)
+    values = kpi_values(k)
+    assert values["KPIs/Alarms/Count"] == 13
+    assert values["KPIs/Alarms/InTenMinutes"] == 11 == values["KPIs/Alarms/MostInTenMinutes"]
+    assert values["KPIs/Alarms/Flood"] is True
+    assert (values["KPIs/Alarms/Upsets"], values["KPIs/Alarms/MostInUpset"]) == (1, 11)
 
 
 def test_key_figures_without_a_running_line_are_absent(output: CycleOutput) -> None:
