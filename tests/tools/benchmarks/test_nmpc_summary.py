@@ -52,6 +52,9 @@ def test_ratios_are_taken_within_a_run_over_the_same_steps() -> None:
 def test_the_worst_step_is_compared_with_steps_of_as_many_iterations() -> None:
     assert worst_over_median([1.0, 1.0, 1.5, 4.0, 4.4], [1, 1, 1, 2, 2]) == pytest.approx(1.5)
     assert worst_over_median([1.0, 1.0, 1.5, 4.0, 4.4], [2] * 5) == pytest.approx(4.4 / 1.5)
+    flat = summarise(FOUND, first=2)
+    assert flat["worst_over_median"] == pytest.approx((9.0 / 5.5 + 2.0) / 2)
+    assert flat["worst_over_median_least"] == pytest.approx(2.0)  # of 2, 2, 2, 4
 
 
 def test_goals_say_what_is_reached_missed_and_open() -> None:
