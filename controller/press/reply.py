@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from controller.data import Array
 from controller.press.settings import PressForecastConfig
@@ -97,7 +97,7 @@ class Reply:
         self._floor = np.repeat(np.array(_FLOORS) * _NOISE, self._kinds) ** 2
         self._walk = (config.prior_sd / config.memory_samples) ** 2
         self._diagonal = np.arange(self._m)
-        self._z = float(norm.ppf(0.5 + 0.5 * config.coverage))
+        self._z = float(ndtri(0.5 + 0.5 * config.coverage))
 
     def start(self) -> ReplyState:
         """Nothing learnt."""

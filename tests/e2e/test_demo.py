@@ -24,9 +24,9 @@ from hil.tally import read_tally
 from plant_models.signal_list import signal_table
 from tools.cli import app
 from tools.configuration import load_controller, load_line, load_scenario
-from tools.demo.script import shift_script
 from tools.harness import run_shift
 from tools.report.plots import library
+from tools.shift_script import shift_script
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo"), pytest.mark.timeout(600)]
 

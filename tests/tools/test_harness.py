@@ -15,9 +15,9 @@ from plant_models.line import KG_H, ResolvedLine
 from plant_models.signal_list import signal_table
 from plant_models.signals import MV
 from tools.configuration import load_controller, load_line, load_scenario
-from tools.demo.script import shift_script
 from tools.harness import START_TIME, Restart, ShiftResult, product_targets, run_shift
 from tools.shift_score import closing_second, set_point_series, truth_log
+from tools.shift_script import shift_script
 
 MINUTES = 10.0
 

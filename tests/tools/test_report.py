@@ -10,7 +10,6 @@ from rich.console import Console
 
 from hil.config import ScenarioConfig
 from tools.configuration import load_scenario
-from tools.demo.script import shift_script
 from tools.demo.status import Phase, Status
 from tools.report.charts import Band, Bars, Chart, Dots, Item, Limit, Line, Mark, Strip
 from tools.report.plots import charts_figure, html, library, strips_figure
@@ -24,6 +23,7 @@ from tools.report.results import (
     shown,
     value_at,
 )
+from tools.shift_script import shift_script
 from tools.shown_time import clock
 
 SPAN = (0.0, 10.0)

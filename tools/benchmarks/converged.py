@@ -33,9 +33,9 @@ from plant_models.signal_list import signal_table
 from tools.benchmarks.nmpc_problem import CONFIGS, Case
 from tools.benchmarks.nmpc_shooting import IPOPT, Shooting
 from tools.configuration import load_controller, load_line, load_scenario
-from tools.demo.script import Script, shift_script
 from tools.harness import Restart, run_shift
 from tools.pki import twinline_home
+from tools.shift_script import Script, shift_script
 
 __all__ = ["MINUTES", "SEED", "ConvergedSolver", "converged_brain", "run_converged", "run_one"]
 

@@ -23,7 +23,6 @@ from plant_models.signal_list import signal_table
 from tools.configuration import load_controller, load_line, load_scenario
 from tools.demo.deeds import deeds_of
 from tools.demo.progress import show_progress
-from tools.demo.script import Script, shift_script
 from tools.demo.shift_run import RunOrder, ShiftRun
 from tools.demo.status import Phase, Status
 from tools.people import PersonRefused
@@ -36,6 +35,7 @@ from tools.report.results import demo_document, goal_table, goals, result_table,
 from tools.report.saved import REPORT, RESULT, keep_scenario
 from tools.rundir import RunDir
 from tools.security import SecurityConfig, ensure_secrets
+from tools.shift_script import Script, shift_script
 
 __all__ = [
     "CONTROLLERS",

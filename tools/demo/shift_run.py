@@ -21,13 +21,13 @@ from plant_models.signals import MV
 from plant_models.units import to_si
 from tools.demo.deeds import Deed, carry_out
 from tools.demo.operator import Operator, press_settings
-from tools.demo.script import Script
 from tools.demo.status import Phase, Status
 from tools.people import ControllerDesk, at_controller, at_plant
 from tools.pki import Party
 from tools.processes import Child, ChildFailed, start_control, start_plant
 from tools.rundir import Listening, RunDir
 from tools.security import read_password
+from tools.shift_script import Script
 
 __all__ = ["NotClosed", "RunOrder", "ShiftRun"]
 
