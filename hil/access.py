@@ -27,13 +27,13 @@ __all__ = [
     "value_refused",
 ]
 
-CONTROLLER, OPERATOR = "controller", "operator"
+CONTROLLER, OPERATOR, SUPERVISOR = "controller", "operator", "supervisor"
 
 # Roles that the plant knows; those without a rule read only.
 ROLES = (
     CONTROLLER,
     OPERATOR,
-    "supervisor",
+    SUPERVISOR,
     "engineer",
     "quality",
     "administrator",
@@ -65,6 +65,11 @@ CALLS = (
     Rule(PLC.OPERATOR_SET, frozenset({OPERATOR}), "set points in LOCAL"),
     Rule(PLC.SET_LOCAL, frozenset({OPERATOR}), "takes one variable from the controller"),
     Rule(PLC.LINE_COMMAND, frozenset({OPERATOR}), "starts, holds and stops the line"),
+    Rule(
+        PLC.LOAD_RECIPE,
+        frozenset({OPERATOR, SUPERVISOR}),
+        "loads a recipe, in LOCAL; other parameters only into an idle line",
+    ),
     Rule("Line/Simulator/*", frozenset({OPERATOR}), "where lock-step waits for people"),
 )
 

@@ -34,6 +34,10 @@ def _data_type_id(data_type: DataType) -> ua.NodeId:
     return numeric_id(variant_type(data_type).value)
 
 
+def _span(signal: Signal) -> ua.Range:
+    return ua.Range(Low=float(signal.lo or 0.0), High=float(signal.hi or 0.0))
+
+
 def _item(
     node: ua.NodeId, parent: ua.NodeId, name: ua.QualifiedName, reference: int
 ) -> ua.AddNodesItem:
@@ -117,10 +121,9 @@ class AddressSpace:
         )
         if not analogue:
             return [item]
-        span = ua.Range(Low=float(signal.lo or 0.0), High=float(signal.hi or 0.0))
         return [
             item,
-            self._property(signal.tag, "EURange", span, ua.ObjectIds.Range),
+            self._property(signal.tag, "EURange", _span(signal), ua.ObjectIds.Range),
             self._property(
                 signal.tag,
                 "EngineeringUnits",
@@ -167,6 +170,16 @@ class AddressSpace:
         )
         self._shown[tag] = (value, data)
         return data
+
+    async def show_ranges(self, table: SignalTable) -> None:
+        """Show the ranges of ``table``, the same signals set up for another recipe."""
+        if table is self._table:
+            return
+        for before, after in zip(self._table, table, strict=True):
+            if (before.lo, before.hi) != (after.lo, after.hi):
+                node = self._server.get_node(self.node_id(f"{after.tag}/EURange"))
+                await node.write_value(ua.Variant(_span(after), ua.VariantType.ExtensionObject))
+        self._table = table
 
     async def publish(self, values: Mapping[str, Value]) -> None:
         """Show ``values``; tell the subscribers of those that changed."""

@@ -140,6 +140,10 @@ class Instruments:
             self._forces = tuple(Reading(r.value, UNCERTAIN, r.second) for r in self._forces)
         return self._forces
 
+    def succeed(self, before: Instruments) -> None:
+        """Go on where those of the product before stopped: at-line samples are numbered on."""
+        self._lab.succeed(before._lab)
+
     def state(self) -> dict[str, Any]:
         """All that `measure` depends on, JSON-able."""
         return {

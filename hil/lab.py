@@ -74,6 +74,10 @@ class Lab:
             force=tuple(np.asarray(force).tolist()),
         )
 
+    def succeed(self, before: Lab) -> None:
+        """Number the samples on from those of ``before``."""
+        self._number = before._number
+
     def state(self) -> dict[str, Any]:
         """JSON-able state."""
         return {

@@ -10,19 +10,19 @@ on from there, in LOCAL.
 
 from __future__ import annotations
 
-import json
-import os
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from hil.cleaning import CLEANING, Left
 from hil.config import ScenarioConfig
 from hil.faults import Faults
 from hil.instruments import Instruments
 from hil.noise import Noise
 from hil.outlet import Outlet
+from hil.plant_file import STATE_FILE, read_plant, write_plant
 from hil.plc.handshake import (
     Refusal,
     apply_frame,
@@ -39,12 +39,21 @@ from hil.plc.sequence import line_command
 from hil.plc.state import from_document, initial_state, to_document
 from hil.process_image import Counters, blank_readings, process_image
 from hil.readings import Readings
+from hil.received import Event, received_command
+from hil.recipes import Loading, Recipe, loading
+from hil.registers import (
+    BAD_NODE_ID_UNKNOWN,
+    BAD_NOT_WRITABLE,
+    BAD_TYPE_MISMATCH,
+    BAD_USER_ACCESS_DENIED,
+    fits,
+)
 from hil.saved_readings import readings_document, readings_from_document
 from hil.tally import ReceivedCommand, Tally
 from hil.truth import Truth
 from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
-from plant_models.signals import APC, DataType, Payload, SignalTable, Value, Writer
+from plant_models.signals import APC, Payload, SignalTable, Value
 from plant_models.units import from_si
 
 __all__ = [
@@ -57,26 +66,8 @@ __all__ = [
     "Plant",
 ]
 
-BAD_USER_ACCESS_DENIED = 0x801F0000
-BAD_NODE_ID_UNKNOWN = 0x80340000
-BAD_NOT_WRITABLE = 0x803B0000
-BAD_TYPE_MISMATCH = 0x80740000
-
-STATE_FILE = "plant_state.json"
-_STATE_SCHEMA = 2
 _FRAME = frozenset({APC.SEQ_HEAD, APC.SEQ_TAIL, APC.ECHO, APC.EPOCH, APC.DIVERT_REQ})
 _REMEMBERED_SCANS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that somebody asked for: who, what, why, and the answer."""
-
-    second: int
-    user: str
-    what: str
-    reason: str
-    answer: str
 
 
 class Plant:
@@ -98,6 +89,8 @@ class Plant:
         Replaces the scenario's length of the shift.
     recipe_id
         What RECIPE_ID shows: that of the product set loaded; by default the product's.
+    recipes
+        What the PLC can load later by command.
 
     Attributes
     ----------
@@ -121,17 +114,18 @@ class Plant:
         run_dir: Path | None = None,
         minutes: float | None = None,
         recipe_id: str | None = None,
+        recipes: Iterable[Recipe] = (),
     ) -> None:
-        self.table: SignalTable = signal_table(resolved.line)
-        self.parameters = plc_parameters(resolved, self.table, recipe_id)
-        events = scenario.schedule(minutes)
-        self.truth = Truth(resolved, scenario.truth, seed, events)
-        self._instruments = Instruments(resolved, scenario.truth, seed, events)
-        self.faults = Faults(Noise(seed), events)
+        self._parametrise(Recipe(recipe_id=recipe_id or resolved.product.recipe_id, line=resolved))
+        self._recipes = {recipe.recipe_id: recipe for recipe in recipes}
+        self._ordered = ""  # recipe that was loaded by command
+        self._events = scenario.schedule(minutes)
+        self._truth_config, self._seed, self._start = scenario.truth, seed, start_time
+        self._make_truth(resolved)
+        self.faults = Faults(Noise(seed), self._events)
         self.outlet = Outlet(self.parameters.config.diverter_travel_s)
         self.state = initial_state(self.parameters)
         self._readings: Readings = blank_readings(len(resolved.line.feeders))
-        self._start, self._seed, self._digest = start_time, seed, resolved.digest()
         self._run_dir = run_dir
         if run_dir is not None:
             run_dir.mkdir(parents=True, exist_ok=True)
@@ -142,6 +136,12 @@ class Plant:
         self.events: list[Event] = []
         self.speed = 0.0
         self.line_command("sequence", "start", "scripted start of the run")
+
+    def _make_truth(self, line: ResolvedLine) -> None:
+        """Powder, machine and instruments for the product of ``line``; the same machine always."""
+        made = (line, self._truth_config, self._seed, self._events)
+        self.truth, self._instruments = Truth(*made), Instruments(*made)
+        self._digest = line.digest()
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -189,6 +189,7 @@ class Plant:
             self.outlet.collecting,
             self.state.sequence.line,
             self.state.lease.mode,
+            self.truth.foreign,
         )
         self._remember()
 
@@ -231,7 +232,7 @@ class Plant:
             if _FRAME & writes.keys():
                 self._record(session, writes, Refusal.SESSION)
             return dict.fromkeys(writes, BAD_USER_ACCESS_DENIED)
-        results = {tag: self._fits(tag, value) for tag, value in writes.items()}
+        results = {tag: fits(self.table, tag, value) for tag, value in writes.items()}
         taken = {tag: value for tag, value in writes.items() if results[tag] == 0}
         for tag, value in taken.items():
             self._registers[tag] = (value, self.time)
@@ -247,21 +248,6 @@ class Plant:
             self._first_session = session
         return session == self._first_session
 
-    def _fits(self, tag: str, value: Payload) -> int:
-        if tag not in self.table:
-            return BAD_NODE_ID_UNKNOWN
-        signal = self.table[tag]
-        if signal.writer is not Writer.CONTROLLER:
-            return BAD_NOT_WRITABLE
-        wanted: tuple[type, ...] = {
-            DataType.DOUBLE: (float, int),
-            DataType.INT64: (int,),
-            DataType.BOOLEAN: (bool,),
-            DataType.STRING: (str,),
-        }.get(signal.data_type, ())
-        right = isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool))
-        return 0 if right else BAD_TYPE_MISMATCH
-
     def _record(self, session: str, writes: Mapping[str, Payload], denied: Refusal | None) -> None:
         """Judge a frame, and log it with the set points that it was computed from."""
         frame = received_frame(writes, self.parameters.limits)
@@ -275,19 +261,7 @@ class Plant:
         if cause is None and not before.lease.session:
             self.state = replace(self.state, lease=replace(self.state.lease, session=session))
         self.tally.commands.append(
-            ReceivedCommand(
-                second=self.second,
-                session=session,
-                cause="" if cause is None else cause.value,
-                mode=before.lease.mode.value,
-                sequence=frame.head,
-                epoch=frame.epoch,
-                echo=frame.echo,
-                first=before.lease.fresh,
-                owned=owned,
-                requests=dict(frame.requests),
-                previous=previous,
-            )
+            received_command(frame, before.lease, cause, self.second, session, owned, previous)
         )
 
     # -- methods ---------------------------------------------------------------------------------
@@ -322,6 +296,34 @@ class Plant:
         self.state, answer = line_command(self.parameters, self.state, command, reason)
         return self._log(user, f"LineCommand {command}", reason, answer)
 
+    def load_recipe(self, user: str, recipe: str, cleaning: str, reason: str) -> str:
+        """Load a recipe after the cleaning that is stated (`hil.recipes`): ``done``, or why not."""
+        found = loading(self._recipes, self._recipe, self.state, recipe, cleaning, reason)
+        if isinstance(found, Loading):
+            self._load(found, CLEANING.get(cleaning))
+        answer = "done" if isinstance(found, Loading) else found
+        return self._log(user, f"LoadRecipe {recipe} after cleaning {cleaning!r}", reason, answer)
+
+    def _parametrise(self, recipe: Recipe) -> None:
+        self._recipe, self._ordered = recipe, recipe.recipe_id
+        self.table: SignalTable = signal_table(recipe.line.line)
+        self.parameters = plc_parameters(recipe.line, self.table, recipe.recipe_id)
+
+    def _load(self, load: Loading, left: Left | None) -> None:
+        self._parametrise(load.recipe)
+        self.state = load.state
+        if load.product and left is not None:
+            before, samples = self.truth.state(), self._instruments
+            self._make_truth(load.recipe.line)
+            self.truth.inherit(before, blender=left.blender, chute=left.chute, frame=left.frame)
+            self._instruments.succeed(samples)
+            self._readings = blank_readings(len(load.recipe.line.line.feeders))
+            self._acts.clear()
+        requests = {f"{tag}/REQ" for tag in self.parameters.limits}
+        self._registers = {t: r for t, r in self._registers.items() if t not in requests}
+        if self._run_dir is not None:
+            self.save()
+
     def release_session(self, session: str) -> None:
         """The connection of ``session`` is gone: it owns nothing any more."""
         self.state = release_session(self.state, session)
@@ -340,10 +342,8 @@ class Plant:
         """Write the whole state atomically into the run directory."""
         if self._run_dir is None:
             raise ValueError("a plant without a run directory cannot be saved")
-        document = {
-            "schema": _STATE_SCHEMA,
+        parts = {
             "seed": self._seed,
-            "line": self._digest,
             "start_time": self._start,
             "plc": to_document(self.state),
             "truth": self.truth.state(),
@@ -355,9 +355,7 @@ class Plant:
             "registers": {tag: list(item) for tag, item in self._registers.items()},
             "acts": [list(item) for item in self._acts],
         }
-        partial = self._run_dir / f"{STATE_FILE}.tmp"
-        partial.write_text(json.dumps(document), encoding="utf-8")
-        os.replace(partial, self._run_dir / STATE_FILE)
+        write_plant(self._run_dir, self._digest, self._ordered, parts)
 
     @classmethod
     def resume(
@@ -368,25 +366,28 @@ class Plant:
         run_dir: Path,
         minutes: float | None = None,
         recipe_id: str | None = None,
+        recipes: Iterable[Recipe] = (),
     ) -> Self:
         """Go on from the state saved in ``run_dir``, in LOCAL, diverting until good again.
 
-        Raises ``ValueError`` if the saved plant is another line, ``FileNotFoundError`` if nothing
-        was saved.
+        What is raised is that of `hil.plant_file.read_plant`.
         """
-        saved: dict[str, Any] = json.loads((run_dir / STATE_FILE).read_text(encoding="utf-8"))
-        if (saved["schema"], saved["line"]) != (_STATE_SCHEMA, resolved.digest()):
-            raise ValueError(f"{run_dir / STATE_FILE} was saved by another line or version")
+        recipes = tuple(recipes)
+        found = read_plant(run_dir, resolved, recipes)
+        saved = found.parts
         plant = cls(
-            resolved,
+            found.line,
             scenario,
             seed=saved["seed"],
             start_time=saved["start_time"],
             run_dir=run_dir,
             minutes=minutes,
             recipe_id=recipe_id,
+            recipes=recipes,
         )
         plant.events.clear()
+        if found.recipe is not None:
+            plant._parametrise(found.recipe)
         plant.truth.restore(saved["truth"])
         plant._instruments.restore(saved["instruments"])
         plant.outlet.restore(saved["outlet"])

@@ -256,6 +256,10 @@ class RecordedPlant:
         """Refused."""
         return self._refuse(user, f"LineCommand {command}", reason)
 
+    def load_recipe(self, user: str, recipe: str, cleaning: str, reason: str) -> str:
+        """Refused."""
+        return self._refuse(user, f"LoadRecipe {recipe} after cleaning {cleaning!r}", reason)
+
     def release_session(self, session: str) -> None:
         """The connection of ``session`` is gone: another controller may show itself."""
         if self._first_session == session:

@@ -81,6 +81,10 @@ class PlantPort(Protocol):
         """Start, hold, restart, stop, abort or clear the line."""
         ...
 
+    def load_recipe(self, user: str, recipe: str, cleaning: str, reason: str) -> str:
+        """Load a recipe into the PLC after the cleaning that is stated."""
+        ...
+
     def release_session(self, session: str) -> None:
         """A session has ended."""
         ...
@@ -194,6 +198,7 @@ class PlantServer:
         if self._space is None:
             raise RuntimeError("the server has not been started")
         self._values = self._plant.values()
+        await self._space.show_ranges(self._plant.table)
         await self._space.publish(self._values)
 
     # Writes
@@ -275,6 +280,11 @@ class PlantServer:
             lambda who, *a: self._plant.line_command(who.user, *a),
             {"command": text, "reason": text},
         )
+        await self._add(
+            PLC.LOAD_RECIPE,
+            lambda who, *a: self._plant.load_recipe(who.user, *a),
+            {"recipe": text, "cleaning": text, "reason": text},
+        )
 
     async def _add_hold(self) -> None:
         """What is the simulator's alone, apart from the line: where lock-step waits for people."""
@@ -312,9 +322,9 @@ class PlantServer:
         above, _, name = path.rpartition("/")
 
         async def called(_: ua.NodeId, *arguments: ua.Variant) -> list[ua.Variant]:
-            who = caller()
-            answer = act(who, *[a.Value for a in arguments])
-            log.info("%s by %s: %s", name, who.user, answer)
+            who, given = caller(), [a.Value for a in arguments]
+            answer = act(who, *given)
+            log.info("%s(%s) by %s: %s", name, ", ".join(map(repr, given)), who.user, answer)
             await self._publish()
             return [ua.Variant(answer, ua.VariantType.String)]
 

@@ -64,6 +64,7 @@ SECOND = np.dtype(
             "line_state",
             "mode",
             "collecting",
+            "foreign",  # share of the product before a changeover
         )
     ]
 )
@@ -181,6 +182,7 @@ class Tally:
         collecting: bool,
         line: LineState,
         mode: PlcMode,
+        foreign: float = 0.0,
     ) -> None:
         """Log one plant second; ``outside`` marks the tablets that the gate takes out."""
         tablets = out.press.tablets
@@ -208,6 +210,7 @@ class Tally:
             _LINE[line],
             _MODE[mode],
             float(collecting),
+            foreign,
         )
         self._seconds.append(row.reshape(1))
         rows = np.empty(count, dtype=TABLET)

@@ -148,6 +148,7 @@ class PLC:
     OPERATOR_SET = "Line/PLC/OperatorSet"
     SET_LOCAL = "Line/PLC/SetLocal"
     LINE_COMMAND = "Line/PLC/LineCommand"
+    LOAD_RECIPE = "Line/PLC/LoadRecipe"
 
 
 class APC:

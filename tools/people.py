@@ -150,6 +150,11 @@ class PlantDesk(Desk):
         (answer,) = await self.call(PLC.LINE_COMMAND, _text(command), _text(reason))
         return str(answer)
 
+    async def load_recipe(self, recipe: str, cleaning: str, reason: str) -> str:
+        """Load a recipe after a cleaning (`hil.cleaning.CLEANING`): ``done``, or why not."""
+        (answer,) = await self.call(PLC.LOAD_RECIPE, _text(recipe), _text(cleaning), _text(reason))
+        return str(answer)
+
     async def set_local(self, mv: str, local: bool, reason: str) -> str:
         """Keep a set point from the controller, or give it back: ``done``, or why not."""
         keep = ua.Variant(local, ua.VariantType.Boolean)

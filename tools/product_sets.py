@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from controller.config import ControllerConfig
 from controller.products.sets import ProductSet
+from hil.recipes import Recipe
 from tools.config_errors import ConfigError
 from tools.config_product_sets import unbound
 from tools.configuration import load_product_set
 
-__all__ = ["known_sets", "set_of_controller", "set_of_line"]
+__all__ = ["known_sets", "recipe_of", "recipes_beside", "set_of_controller", "set_of_line"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,24 @@ def set_of_line(file: Path, line_file: Path | None) -> ProductSet:
     if line_file is not None and line_file.resolve() != own.resolve():
         raise ValueError(f"{file} is a set for {own}, not for {line_file}")
     return made
+
+
+def recipe_of(made: ProductSet) -> Recipe:
+    """What the PLC loads of a set."""
+    carry_over = made.config.carry_over_max_percent / 100.0
+    return Recipe(recipe_id=made.recipe_id, line=made.line, carry_over=carry_over)
+
+
+def recipes_beside(file: Path) -> list[Recipe]:
+    """What a PLC can load by command: the approved sets beside its own, for the same line."""
+    own = load_product_set(file)
+    equipment = (file.parent / own.config.line).resolve()
+    return [
+        recipe_of(made)
+        for path, made in _sets_beside(file)
+        if made.config.status == "approved"
+        and (path.parent / made.config.line).resolve() == equipment
+    ]
 
 
 def set_of_controller(
@@ -58,13 +78,13 @@ def known_sets(config: ControllerConfig, file: Path) -> dict[str, ProductSet]:
 
     One that is not usable is left out, and the log says why.
     """
-    known = {}
+    sets = (made for _, made in _sets_beside(file))
+    return {made.hash: made for made in sets if config.name in made.controllers}
+
+
+def _sets_beside(file: Path) -> Iterator[tuple[Path, ProductSet]]:
     for path in sorted(file.parent.glob("*.yaml")):
         try:
-            made = load_product_set(path)
+            yield path, load_product_set(path)
         except ConfigError as error:
             log.warning("%s is left out: %s", path, error)
-            continue
-        if config.name in made.controllers:
-            known[made.hash] = made
-    return known

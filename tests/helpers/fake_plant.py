@@ -106,5 +106,9 @@ class FakePlant:
         self.calls.append(("line_command", user, command, reason))
         return "done"
 
+    def load_recipe(self, user: str, recipe: str, cleaning: str, reason: str) -> str:
+        self.calls.append(("load_recipe", user, recipe, cleaning, reason))
+        return "done"
+
     def release_session(self, session: str) -> None:
         self.released.append(session)

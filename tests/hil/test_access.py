@@ -48,9 +48,10 @@ def test_every_tag_that_a_controller_is_to_write_it_may_write() -> None:
 
 def test_people_call_what_is_theirs_and_the_controller_asks_for_control() -> None:
     called = {role: {r.paths for r in CALLS if may_call(r.paths, role)} for role in ROLES}
-    people = {PLC.OPERATOR_SET, PLC.SET_LOCAL, PLC.LINE_COMMAND}
+    people = {PLC.OPERATOR_SET, PLC.SET_LOCAL, PLC.LINE_COMMAND, PLC.LOAD_RECIPE}
     assert called.pop("controller") == {PLC.REQUEST_CONTROL}
     assert called.pop("operator") >= people
+    assert called.pop("supervisor") == {PLC.LOAD_RECIPE}
     assert set().union(*called.values()) == set()
     assert not may_call(PLC.LINE_COMMAND, "stranger")
     assert not may_call("Line/PLC/Unknown", "operator")

@@ -31,22 +31,24 @@ from controller.reload import product_change, reloaded
 from controller.supervision.modes import ModeRequest
 from controller.supervision.permissives import Name
 from controller.targets import product_targets
-from hil.changeover import Left, NextProduct, Step, changeover, next_plant, wash_out
+from hil.changeover import Step, changeover
+from hil.cleaning import CLEANING, Left, wash_out
 from hil.plant import Plant
 from hil.plc.state import ProofState
+from hil.recipes import Recipe
 from hil.tally import Fate
 from hil.truth import Truth
 from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
-from plant_models.signals import PLC, LineState, is_good
+from plant_models.signals import MV, PLC, LineState, is_good
 from tools.configuration import load_controller, load_product_set, load_scenario
 from tools.harness import read_snapshot
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SESSION, USER, PERIOD, EPOCH = "controller", "operator", 5, 7
 CARRY_OVER = 1e-3
-DIRTY = Left(blender=1.0, chute=1.0, frame=1.0)  # nothing is cleaned: the powder is pushed out
-CLEANED = Left(blender=0.02, chute=0.01, frame=0.02)
+DIRTY = CLEANING["none"]  # the powder is pushed out
+HASTY = "second product in a hurry"
 
 
 @lru_cache
@@ -57,18 +59,6 @@ def product(name: str) -> ProductSet:
 A, B = "reference_tablet", "half_strength_tablet"
 
 
-def next_product(line: ResolvedLine | None = None) -> NextProduct:
-    scenario = load_scenario(CONFIGS / "scenarios/calm.yaml")
-    made = product(B)
-    return NextProduct(
-        line=line or made.line,
-        scenario=scenario,
-        recipe_id=made.recipe_id,
-        carry_over=CARRY_OVER,
-        seed=4,
-    )
-
-
 def line_with(start_up_s: int) -> ResolvedLine:
     """The second product on a line with a hasty start-up."""
     line = product(B).line
@@ -76,11 +66,27 @@ def line_with(start_up_s: int) -> ResolvedLine:
     return replace(line, line=line.line.model_copy(update={"plc": plc}))
 
 
+def recipes() -> tuple[Recipe, ...]:
+    """The two products, and the second one with a hasty start-up."""
+    made = [
+        Recipe(recipe_id=p.recipe_id, line=p.line, carry_over=CARRY_OVER)
+        for p in (product(A), product(B))
+    ]
+    return (*made, Recipe(recipe_id=HASTY, line=line_with(120), carry_over=CARRY_OVER))
+
+
 @lru_cache
 def started() -> Plant:
     scenario = load_scenario(CONFIGS / "scenarios/calm.yaml")
     made = product(A)
-    plant = Plant(made.line, scenario, seed=3, start_time=1.7e9, recipe_id=made.recipe_id)
+    plant = Plant(
+        made.line,
+        scenario,
+        seed=3,
+        start_time=1.7e9,
+        recipe_id=made.recipe_id,
+        recipes=recipes(),
+    )
     plant.advance(1000)
     assert plant.state.sequence.line is LineState.RUNNING
     return plant
@@ -112,8 +118,9 @@ def released(plant: Plant) -> np.ndarray:
 
 
 def worst_released(plant: Plant, foreign: dict[int, float]) -> float:
+    """Largest share of the product before, of those made since ``foreign`` is recorded."""
     seconds = np.unique(released(plant)["second"])
-    return max((foreign[int(s)] for s in seconds), default=0.0)
+    return max((foreign[int(s)] for s in seconds if s >= min(foreign)), default=0.0)
 
 
 @dataclass
@@ -207,13 +214,10 @@ def test_from_one_product_to_the_next_in_closed_loop(foreign: dict[int, float]) 
     room = Room.beside(running_plant())
     room.close()
     room.cycles(120)
-    before = room.plant
-    assert released(before).size > 1000
+    assert released(room.plant).size > 1000
     assert "not in CLOSED_LOOP" in room.load(B)
-    stopped_at, steps = before.second, []
-    for step, room.plant in changeover(
-        before, next_product(), CLEANED, user=USER, reason="order 12"
-    ):
+    plant, stopped_at, steps = room.plant, room.plant.second, []
+    for step in changeover(plant, product(B).recipe_id, "dry", user=USER, reason="order 12"):
         steps += [step] if not steps or steps[-1] is not step else []
         out = room.cycle(*([Mode.MONITORING] if room.state.mode is not Mode.MONITORING else []))
         assert out.command.frame is None
@@ -222,82 +226,95 @@ def test_from_one_product_to_the_next_in_closed_loop(foreign: dict[int, float]) 
             assert not agreement.good
             assert "is being loaded" in room.load(B)
     assert steps == list(Step)
-    assert room.plant.values()[PLC.RECIPE_ID].value == product(B).recipe_id
+    assert plant.values()[PLC.RECIPE_ID].value == product(B).recipe_id
     assert room.state.supervision.permissives[Name.AGREEMENT].good
     room.close()
     room.cycles(300)
 
-    assert released(before)["second"].max() <= stopped_at
-    after = released(room.plant)
+    tablets = released(plant)
+    after = tablets[tablets["second"] > stopped_at]
     assert after.size > 5000
-    assert worst_released(room.plant, foreign) <= CARRY_OVER
+    assert worst_released(plant, foreign) <= CARRY_OVER
     assert np.median(after["weight"]) == pytest.approx(180e-6, rel=0.03)
     assert 0.95 < after["assay"].min() < after["assay"].max() < 1.05
-    accepted = [c for c in room.plant.tally.commands if c.accepted]
-    assert len(accepted) > 50
-    assert not [c for c in room.plant.tally.commands if not c.accepted]
+    accepted = [c.second for c in plant.tally.commands if c.accepted]
+    assert sum(second > stopped_at for second in accepted) > 50
+    assert len(accepted) == len(plant.tally.commands)
 
 
-def play(left: Left, line: ResolvedLine | None = None, *, proof: bool = True) -> Plant:
+def play(cleaning: str, recipe: str = HASTY, *, proof: bool = True) -> Plant:
     """A changeover, and ten minutes more."""
-    before = running_plant()
-    steps = changeover(before, next_product(line), left, user=USER, reason="order 12")
-    for step, plant in steps:
+    plant = running_plant()
+    for step in changeover(plant, recipe, cleaning, user=USER, reason="order 12"):
         if step is Step.LOAD and not proof:
             plant.state = replace(plant.state, proof=ProofState())
     plant.advance(600)
     return plant
 
 
-@pytest.mark.parametrize("left", [DIRTY, CLEANED, Left()], ids=["dirty", "cleaned", "clean"])
-def test_no_tablet_of_mixed_product_is_released(left: Left, foreign: dict[int, float]) -> None:
-    plant = play(left, line_with(120))
-    assert released(plant).size > 1000
+@pytest.mark.parametrize("cleaning", CLEANING)
+def test_no_tablet_of_mixed_product_is_released(cleaning: str, foreign: dict[int, float]) -> None:
+    before = released(running_plant()).size
+    plant = play(cleaning)
+    assert released(plant).size > before + 1000
     assert worst_released(plant, foreign) <= CARRY_OVER
-    assert max(foreign.values()) == (0.0 if left == Left() else 1.0)  # what lay in the feed frame
+    assert max(foreign.values()) == (0.0 if cleaning == "wet" else 1.0)  # what lay in the frame
 
 
 def test_without_the_proof_a_hasty_start_would_release_it(foreign: dict[int, float]) -> None:
     """What the proof is for: the same start without it."""
-    plant = play(DIRTY, line_with(120), proof=False)
+    plant = play("none", proof=False)
     assert worst_released(plant, foreign) > 2.0 * CARRY_OVER
+
+
+def test_the_log_of_the_truth_holds_the_share_of_the_product_before(
+    foreign: dict[int, float],
+) -> None:
+    rows = play("none").tally.seconds()
+    assert {int(r["second"]): float(r["foreign"]) for r in rows if r["foreign"]} == {
+        second: share for second, share in foreign.items() if share
+    }
 
 
 def test_nothing_is_released_before_a_sample_has_shown_the_weight(
     foreign: dict[int, float],
 ) -> None:
     """Clean from the start, and still the laboratory has to see it."""
-    plant = play(Left())
-    first = released(plant)["second"].min()
+    stopped_at = running_plant().second
+    plant = play("wet", product(B).recipe_id)
+    tablets = released(plant)
+    first = tablets["second"][tablets["second"] > stopped_at + 60].min()
     washed = plant.state.proof.washed_at
     assert washed is not None and max(foreign.values()) == 0.0
     lab = plant.parameters.config
     assert first - washed > lab.good_before_collect_s + 120
 
 
-def test_a_product_is_loaded_only_into_an_idle_line() -> None:
-    plant = running_plant()
-    with pytest.raises(ValueError, match="running in LOCAL: a product is loaded while it is idle"):
-        next_plant(plant, next_product(), DIRTY)
-
-
 def test_the_plc_counts_on_and_remembers_who_was_revoked() -> None:
     plant = running_plant()
+    made, sample = plant.tally.made, plant.readings.lab
     assert plant.request_control("s", USER, "CASCADE", 11, "x") == "granted"
     assert plant.request_control("s", USER, "CASCADE", 12, "x") == "granted"
-    *_, (_, after) = changeover(plant, next_product(), CLEANED, user=USER, reason="x")
-    assert after is not plant
-    assert after.time - after.second == plant.time - plant.second
-    assert after.second > plant.second
-    assert 11 in after.state.lease.revoked
-    assert after.request_control("s", USER, "CASCADE", 11, "x") != "granted"
+    start = plant.time - plant.second
+    *_, last = changeover(plant, product(B).recipe_id, "dry", user=USER, reason="x")
+    assert last is Step.DONE
+    assert plant.time - plant.second == start
+    assert plant.tally.made > made
+    assert sample is not None and plant.readings.lab is not None
+    assert plant.readings.lab.number > sample.number
+    assert 11 in plant.state.lease.revoked
+    assert plant.request_control("s", USER, "CASCADE", 11, "x") != "granted"
+    assert plant.parameters.limits[MV.API_RATIO].nominal == pytest.approx(0.05)
 
 
 def test_the_wash_out_is_enough_for_the_truth_and_not_far_too_much(
     foreign: dict[int, float],
 ) -> None:
-    plant, line = play(DIRTY, line_with(120)), product(B).line
+    loaded_at = running_plant().second
+    plant, line = play("none"), product(B).line
     rows = plant.tally.seconds()
+    rows = rows[rows["second"] >= min(s for s, share in foreign.items() if share)]
+    assert rows["second"].min() > loaded_at
     pressed = np.cumsum(rows["throughput"])
     share = np.array([foreign[int(s)] for s in rows["second"]])
     for carry_over in (1e-1, 1e-2, 1e-3, 1e-4):
@@ -310,7 +327,8 @@ def test_the_wash_out_is_enough_for_the_truth_and_not_far_too_much(
 def test_the_wash_out_grows_with_what_is_left_and_what_is_asked() -> None:
     line = product(B).line
     mass = wash_out(line, DIRTY, CARRY_OVER)
-    assert wash_out(line, CLEANED, CARRY_OVER) < mass < wash_out(line, DIRTY, CARRY_OVER / 10)
+    cleaned = wash_out(line, CLEANING["dry"], CARRY_OVER)
+    assert cleaned < mass < wash_out(line, DIRTY, CARRY_OVER / 10)
     assert wash_out(line, Left(), CARRY_OVER) == 0.0
 
 

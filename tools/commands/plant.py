@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from rich.console import Console
 from hil.clock import LOCKSTEP, parse_speed
 from hil.config import ScenarioConfig
 from hil.plant import STATE_FILE, Plant
+from hil.recipes import Recipe
 from hil.recorded import RecordedPlant
 from hil.server import PlantPort, PlantServer, ServeSettings
 from plant_models.line import ResolvedLine
@@ -25,7 +27,7 @@ from tools.configuration import (
     load_security,
 )
 from tools.pki import ensure_pki, twinline_home
-from tools.product_sets import set_of_line
+from tools.product_sets import recipes_beside, set_of_line
 from tools.recordings.reader import LoadedRecording, read_recording
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, server_security
@@ -58,6 +60,7 @@ class _Order:
     hold_at: int | None
     first_row: int | None
     recipe_id: str | None
+    recipes: Sequence[Recipe] = ()
 
 
 def plant(
@@ -114,6 +117,7 @@ def plant(
         order = _Order(
             line=load_line(line) if made_set is None else made_set.line,
             recipe_id=None if made_set is None else made_set.recipe_id,
+            recipes=() if product_set is None else recipes_beside(product_set),
             source=load_scenario(scenario) if recording is None else _read(recording, mapping),
             security=SecurityConfig() if security is None else load_security(security),
             first_row=from_row,
@@ -175,6 +179,7 @@ def _plant(order: _Order) -> tuple[PlantPort, str]:
             run_dir=folder,
             minutes=order.minutes,
             recipe_id=order.recipe_id,
+            recipes=order.recipes,
         )
     else:
         made = Plant(
@@ -185,6 +190,7 @@ def _plant(order: _Order) -> tuple[PlantPort, str]:
             run_dir=folder,
             minutes=order.minutes,
             recipe_id=order.recipe_id,
+            recipes=order.recipes,
         )
     return made, ""
 

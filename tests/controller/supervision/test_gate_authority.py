@@ -153,6 +153,7 @@ def test_methods_of_the_plant_are_called_by_the_link_and_the_operators_session_o
     assert _names(root, "REQUEST_CONTROL") == {"controller/link/client.py"}
     assert _names(root, "OPERATOR_SET") == {"controller/link/advisor.py"}
     assert _names(root, "SET_LOCAL") == _names(root, "LINE_COMMAND") == set()
+    assert _names(root, "LOAD_RECIPE") == set()
 
 
 # What the imports say
