@@ -55,6 +55,7 @@ class EventKind(StrEnum):
     RAISED = "raised"
     CLEARED = "cleared"
     ACKNOWLEDGED = "acknowledged"
+    COMMENTED = "commented"
     SHELVED = "shelved"
     UNSHELVED = "unshelved"
     SHELF_EXPIRED = "shelving expired"
@@ -350,6 +351,8 @@ def changes(
         kinds.append(EventKind.ACKNOWLEDGED)
     if old.active and not new.active:
         kinds.append(EventKind.CLEARED)
+    if user and not kinds:
+        kinds.append(EventKind.COMMENTED)
     text = f"{definition.text}: {new.text}" if new.text else definition.text
     calls = new.told and not (old.told and old.count == new.count) and not definition.alert
     return [

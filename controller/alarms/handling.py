@@ -18,6 +18,7 @@ __all__ = ["handle_alarm_requests"]
 _ACTIONS = {str(a): a for a in AlarmAction}
 _RIGHTS = {
     AlarmAction.ACKNOWLEDGE: Action.ACKNOWLEDGE,
+    AlarmAction.COMMENT: Action.ACKNOWLEDGE,
     AlarmAction.SHELVE: Action.SHELVE,
     AlarmAction.UNSHELVE: Action.SHELVE,
     AlarmAction.OUT_OF_SERVICE: Action.OUT_OF_SERVICE,
@@ -91,6 +92,8 @@ def _apply(
             if not old.unacknowledged:
                 return old, "there is nothing to acknowledge"
             return replace(old, unacknowledged=False), ""
+        case AlarmAction.COMMENT:
+            return old, ""
         case AlarmAction.SHELVE:
             if definition.alert:
                 return old, "an alert calls nobody, so there is nothing to shelve"

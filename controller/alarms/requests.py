@@ -12,6 +12,7 @@ class AlarmAction(StrEnum):
     """What may be done with an alarm."""
 
     ACKNOWLEDGE = "acknowledge"
+    COMMENT = "comment"
     SHELVE = "shelve"
     UNSHELVE = "unshelve"
     OUT_OF_SERVICE = "out_of_service"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from asyncua import Node, ua
 from asyncua.server.internal_server import InternalServer
@@ -18,16 +18,18 @@ from asyncua.server.internal_server import InternalServer
 from controller.alarms.definitions import Definition
 from controller.cycle_data import CycleOutput
 from controller.data import Mode
+from controller.link.server_conditions import Conditions
 from controller.link.server_desk import Desk, Person, Requests
-from controller.link.server_events import AlarmEvents, standard_methods
+from controller.link.server_events import AlarmEvents
 from controller.link.server_history import History, Ring, has_history
 from controller.link.server_kpis import Kpis, count, kpi_values
 from controller.link.server_methods import METHODS, Argument, Method
 from controller.link.server_nodes import NEW_PER_CYCLE, ROOT, Tree
 from controller.link.server_reports import report_values
+from controller.link.server_standard import StandardMethods
 from controller.link.server_values import Shown, values_of
-from controller.link.wire import numeric_id, status, string_id
-from controller.supervision.roles import Action, allowed
+from controller.link.wire import numeric_id, string_id
+from controller.supervision.roles import allowed
 from controller.supervision_config import SupervisionConfig
 from plant_models.signals import CONTROLLER_URI, SignalTable
 
@@ -129,12 +131,16 @@ class OperatorServer:
         )
         tree = self._tree = Tree(self._server, namespace, has_history)
         await History(self._server.iserver, self._ring, tree.path_of).announce()
-        events = self._events = AlarmEvents(self._server, tree, namespace, self._alarms)
+        longest_s = 60.0 * self._supervision.alarms.shelve_max_minutes
+        conditions = Conditions(self._server, tree, namespace, self._alarms, longest_s)
+        events = self._events = AlarmEvents(self._server, tree, conditions, self._alarms)
         await events.start()
         desk = Desk(requests, self._caller, self._table)
         for method in METHODS:
             await self._method(tree, namespace, desk, method)
-        self._standard_methods(desk, events)
+        StandardMethods(
+            self._server, desk, conditions, events, self._caller, self._supervision
+        ).install()
         await tree.show({"Mode": str(Mode.OFF), "Link": "", "Cycle": 0, "Cause": ""}, 0.0)
         await self._server.start()
 
@@ -173,7 +179,8 @@ class OperatorServer:
         new = NEW_PER_CYCLE if output.state.mode is Mode.CLOSED_LOOP else _NEW_AT_LEISURE
         await self._tree.show(values, time, new=new)
         if output.oversight is not None:
-            await self._events.send(output.oversight.alarm_events, output.oversight.alarms)
+            o = output.oversight
+            await self._events.send(o.alarm_events, o.alarms, time)
 
     # Methods
 
@@ -203,42 +210,6 @@ class OperatorServer:
         )
         roles = [r for action in method.actions for r in allowed(action, self._supervision)]
         self._server.allow_call(made.nodeid, roles)
-
-    def _standard_methods(self, desk: Desk, events: AlarmEvents) -> None:
-        """What works of the standard's own methods for alarms."""
-        codes = ua.StatusCodes
-        by_name = {m.name: m for m in METHODS}
-
-        async def acknowledge(
-            condition: ua.NodeId, event_id: ua.Variant, comment: ua.Variant
-        ) -> ua.StatusCode:
-            alarm = events.alarm_of(condition, event_id.Value)
-            if alarm is None:
-                return status(codes.BadEventIdUnknown)
-            text = comment.Value.Text or ""
-            accepted, _ = await desk.call(by_name["Acknowledge"], alarm, text)
-            return status(codes.Good if accepted else codes.BadInvalidState)
-
-        async def refresh(
-            _: ua.NodeId, subscription: ua.Variant, item: ua.Variant | None = None
-        ) -> ua.StatusCode:
-            found = self._server.iserver.subscription_service.subscriptions.get(subscription.Value)
-            if found is None or found.session_id.to_string() != self._caller().session:
-                return status(codes.BadSubscriptionIdInvalid)
-            if item is not None and item.Value not in found.monitored_item_srv._monitored_items:
-                return status(codes.BadMonitoredItemIdInvalid)
-            await events.refresh(subscription.Value, None if item is None else item.Value)
-            return status(codes.Good)
-
-        calls: dict[str, tuple[Callable[..., Any], Action]] = {
-            "Acknowledge": (acknowledge, Action.ACKNOWLEDGE),
-            "ConditionRefresh": (refresh, Action.VIEW),
-            "ConditionRefresh2": (refresh, Action.VIEW),
-        }
-        for name, node in standard_methods().items():
-            called, action = calls[name]
-            self._server.iserver.isession.add_method_callback(node, called)
-            self._server.allow_call(node, allowed(action, self._supervision))
 
 
 def _argument(given: Argument) -> ua.Argument:

@@ -270,6 +270,13 @@ METHODS: tuple[Method, ...] = (
         _alarm(AlarmAction.ACKNOWLEDGE),
     ),
     Method(
+        "Comment",
+        "Puts a comment on an alarm on record.",
+        (_ALARM, _REASON),
+        (Action.ACKNOWLEDGE,),
+        _alarm(AlarmAction.COMMENT),
+    ),
+    Method(
         "Shelve",
         "Shelves an alarm for a time.",
         (_ALARM, Argument("minutes", _NUMBER, "for how long"), _REASON),

@@ -73,10 +73,17 @@ class Tree:
         """Path below ``Controller`` of a variable that is shown."""
         return self._path_of.get(node)
 
-    async def object(self, path: str, event_source: bool = False) -> ua.NodeId:
-        """Make the object at a path below ``Controller`` and those above it, if they are not."""
+    async def object(
+        self, path: str, event_source: bool = False, kind: ua.NodeId | None = None
+    ) -> ua.NodeId:
+        """Make the object at a path below ``Controller`` and those above it, if they are not.
+
+        ``kind`` is the type of the object if it is made now.
+        """
         items: list[ua.AddNodesItem] = []
         self._add_objects(path, items)
+        if items and kind is not None:
+            items[-1].TypeDefinition = kind
         await self._make(items)
         if event_source:
             node = self._server.get_node(self.node_id(path))

@@ -266,11 +266,49 @@ def test_an_alarm_arrives_as_an_event_and_is_acknowledged(
     assert raised["SourceName"] == "Controller/Alarms"
     assert found["acknowledge"] == "Good"
     assert found["acknowledgeOther"] == "BadEventIdUnknown"
-    (request,) = [r for r in site.requests if isinstance(r, AlarmRequest)]
+    assert found["acknowledgeAgain"] == "BadConditionBranchAlreadyAcked"
+    request = next(r for r in site.requests if isinstance(r, AlarmRequest))
     assert (request.alarm, request.user, request.reason) == ("solver", "operator", "seen by node")
     acked = found["events"][-1]
     assert acked["AckedState.Id"] is True and acked["ActiveState.Id"] is True
     assert acked["ClientUserId"] == "operator" and acked["Comment"] == "seen by node"
+
+
+def test_a_condition_shows_what_its_events_told(found: dict[str, Any]) -> None:
+    tree = found["tree"]
+    assert tree["Controller/Alarms/solver"] == "Object"
+    assert tree["Controller/Alarms/solver/ShelvingState/UnshelveTime"] == "Variable"
+    assert found["condition"] == {
+        "ActiveState/Id": True,
+        "AckedState/Id": True,
+        "Comment": "seen by node",
+        "ClientUserId": "operator",
+        "Cause": "a matrix is singular",
+    }
+
+
+def test_an_alarm_is_shelved_and_unshelved_by_the_standard_s_methods(
+    found: dict[str, Any], site: ControllerSite
+) -> None:
+    assert found["tooLong"] == "BadShelvingTimeOutOfRange"
+    assert (found["comment"], found["shelve"]) == ("Good", "Good")
+    assert found["shelveAgain"] == "BadConditionAlreadyShelved"
+    shelved = found["shelvedEvent"]
+    assert shelved["SuppressedOrShelved"] is True and shelved["Retain"] is True
+    assert shelved["Comment"] == "window fouled"
+    assert (found["unshelve"], found["unshelveAgain"]) == ("Good", "BadConditionNotShelved")
+    asked = [r for r in site.requests if isinstance(r, AlarmRequest)]
+    (shelve,) = [r for r in asked if r.action == "shelve" and r.minutes == pytest.approx(10.0)]
+    assert (shelve.user, shelve.role, shelve.reason) == ("operator", "operator", "window fouled")
+    unshelve = next(r for r in asked if r.action == "unshelve")
+    assert (unshelve.user, unshelve.reason) == ("operator", "clean")
+
+
+def test_who_only_looks_may_neither_acknowledge_nor_shelve(found: dict[str, Any]) -> None:
+    assert found["observer"] == {
+        "acknowledge": "BadUserAccessDenied",
+        "shelve": "BadUserAccessDenied",
+    }
 
 
 def test_the_client_s_own_alarm_list_works(found: dict[str, Any]) -> None:
@@ -284,9 +322,9 @@ def test_the_client_s_own_alarm_list_works(found: dict[str, Any]) -> None:
 def test_a_late_client_asks_for_what_is_of_interest(found: dict[str, Any]) -> None:
     assert found["refreshOfOthers"] == "BadSubscriptionIdInvalid"
     assert found["refresh"] == "Good"
-    (start, _), *between, (end, _) = found["refreshed"]
+    (start, *_), *between, (end, *_) = found["refreshed"]
     assert (start, end) == ("ns=0;i=2787", "ns=0;i=2788")
-    assert [name for _, name in between] == ["solver"]
+    assert [(name, shelving) for _, name, shelving in between] == [("solver", "TimedShelved")]
 
 
 def test_history_is_read_in_pages(found: dict[str, Any], site: ControllerSite) -> None:

@@ -184,6 +184,17 @@ def test_who_acted_and_why_is_in_the_journal() -> None:
     assert d.state.alarms["a"].by == "sue: being cleaned"
 
 
+def test_a_comment_is_on_record_and_changes_nothing() -> None:
+    d = desk(definition("a"))
+    d.cycle("a")
+    before = d.state.alarms["a"]
+    assert d.ask("a", "comment", role="engineer", reason="window fouled").accepted
+    event = d.journal[-1]
+    assert (event.kind, event.user, event.reason) == (EventKind.COMMENTED, "sue", "window fouled")
+    assert event.state is U and not event.annunciated
+    assert d.state.alarms["a"] == before and d.state.number == 2
+
+
 CAUSE = definition("cause", Priority.HIGH, names_cause=True)
 EFFECT = definition("effect", suppressed_by=("cause",))
 

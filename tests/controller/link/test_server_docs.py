@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.link.server_events import SEVERITIES
+from controller.link.server_fields import SEVERITIES
 from controller.link.server_history import LARGEST_ANSWER, ROWS
 from controller.link.server_methods import METHODS
 from controller.link.server_nodes import NEW_PER_CYCLE
+from controller.link.server_standard import COMMENT_HOLDS_S, NOT_FOR_ANYBODY, STANDARD_METHODS
 from controller.supervision.roles import Action, allowed
 from controller.supervision_config import SupervisionConfig
 
@@ -53,3 +54,12 @@ def test_the_numbers_of_the_page_are_those_of_the_code(text: str) -> None:
     assert f"at most {LARGEST_ANSWER} values" in text
     assert f"the last {ROWS:,} cycles".replace(",", " ") in text
     assert f"most {NEW_PER_CYCLE} new nodes" in text
+    assert f"up to {COMMENT_HOLDS_S:g} s of plant time" in text
+
+
+def test_the_page_has_every_method_of_the_standard_that_works_or_that_nobody_may_call(
+    text: str,
+) -> None:
+    section = text[text.index("## Alarms as events and conditions") :]
+    for name in (*(n for n, _, _ in STANDARD_METHODS), *NOT_FOR_ANYBODY):
+        assert re.search(rf"`(ShelvingState/)?{name.rpartition('_')[2]}[`(]", section), name

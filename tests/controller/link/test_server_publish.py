@@ -11,7 +11,8 @@ from asyncua import Client, ua
 from controller.alarms.definitions import Definition, Priority
 from controller.alarms.engine import Alarm, AlarmEvent, AlarmState, Condition, EventKind, State
 from controller.alarms.requests import AlarmAction, AlarmRequest
-from controller.link.server_events import SEVERITIES, AlarmEvents, Fields, fields_of, found
+from controller.link.server_events import AlarmEvents
+from controller.link.server_fields import SEVERITIES, Said, fields_of, found
 from controller.link.server_history import LARGEST_ANSWER
 from tests.helpers.controller_site import ControllerSite, controller_site
 
@@ -157,14 +158,29 @@ def test_an_alarm_that_was_there_before_the_server_is_told_with_the_first_cycle(
     assert found(alarm, None).priority is Priority.LOW
 
 
+class Taken:
+    """Conditions that remember of which alarm they were told, and whether with an event."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.taken: list[tuple[str, bool]] = []
+
+    async def take(self, alarm: Alarm, event: AlarmEvent | None = None) -> None:
+        self.taken.append((alarm.id, event is not None))
+
+    def hear(self, event: AlarmEvent) -> None:
+        raise AssertionError("nothing has happened")
+
+
 def test_alarms_of_before_are_told_once_and_those_that_are_over_never() -> None:
     told: list[str] = []
 
     class Listening(AlarmEvents):
-        async def _tell(self, fields: Fields) -> None:
-            told.append(fields.alarm)
+        async def _tell(self, alarm: str) -> None:
+            told.append(alarm)
 
-    events = Listening(None, None, 2, DEFINITIONS)  # type: ignore[arg-type]
+    conditions = Taken()
+    events = Listening(None, None, conditions, DEFINITIONS)  # type: ignore[arg-type]
     state = AlarmState(
         alarms={
             "nir": Alarm(id="nir", state=State.ACKNOWLEDGED, active=True, since=7.0),
@@ -173,11 +189,13 @@ def test_alarms_of_before_are_told_once_and_those_that_are_over_never() -> None:
     )
 
     async def twice() -> None:
-        await events.send((), state)
-        await events.send((), state)
+        await events.send((), state, 8.0)
+        await events.send((), state, 13.0)
 
     asyncio.run(twice())
     assert told == ["nir"]
+    assert conditions.taken == [("solver", False), ("nir", True)]
+    assert conditions.time == 13.0
 
 
 def test_the_server_says_what_history_it_has(on_site: Run) -> None:
@@ -268,5 +286,6 @@ def test_an_event_carries_the_whole_state_of_its_alarm() -> None:
     fields = fields_of(alarm, event)
     assert (fields.message, fields.severity) == ("nir", 500)
     assert fields.shelved and fields.active and fields.acknowledged and fields.retain
-    assert (fields.user, fields.comment) == ("ada", "cleaning")
+    assert fields.said == Said(user="ada", text="cleaning", time=5.0)
+    assert fields.unshelve_at == 65.0
     assert not fields_of(Alarm(id="nir"), event).retain

@@ -199,6 +199,7 @@ async function subscribe(session, ns) {
 const FIELDS = [
   "EventId", "EventType", "SourceName", "ConditionName", "Message", "Severity", "Retain",
   "ActiveState.Id", "AckedState.Id", "SuppressedOrShelved", "Time", "ClientUserId", "Comment",
+  "ShelvingState.CurrentState",
 ];
 
 async function events(subscription, ns, source) {
@@ -219,6 +220,7 @@ async function events(subscription, ns, source) {
       EventType: event.EventType?.toString(),
       Message: event.Message?.text,
       Comment: event.Comment?.text,
+      shelving: event["ShelvingState.CurrentState"]?.text,
     });
   });
   return seen;
@@ -244,7 +246,13 @@ async function alarms(session, subscription, ns) {
     await session.acknowledgeCondition(condition, Buffer.from("none"), "never was")
   ).name;
   await until("it is acknowledged", () => seen.some((e) => e["AckedState.Id"] === true));
-  found.events = seen;
+  found.events = [...seen];
+  const acked = Buffer.from(seen.at(-1).EventId, "hex");
+  found.acknowledgeAgain = (
+    await session.acknowledgeCondition(condition, acked, "seen by node")
+  ).name;
+  found.condition = await shown(session, condition);
+  await shelving(session, condition, seen);
 
   const late = await session.createSubscription2({
     requestedPublishingInterval: 100,
@@ -262,8 +270,70 @@ async function alarms(session, subscription, ns) {
   found.refreshOfOthers = answer(await refresh(late.subscriptionId + 1000)).status;
   found.refresh = answer(await refresh(late.subscriptionId)).status;
   await until("the refresh has ended", () => repeated.at(-1)?.EventType === "ns=0;i=2788");
-  found.refreshed = repeated.map((e) => [e.EventType, e.ConditionName]);
+  found.refreshed = repeated.map((e) => [e.EventType, e.ConditionName, e.shelving]);
+  const unshelve = await part(session, condition, "ShelvingState", "Unshelve");
+  const said = [new Variant({ dataType: DataType.LocalizedText, value: { text: "clean" } })];
+  const unshelve2 = await part(session, condition, "ShelvingState", "Unshelve2");
+  const state = await part(session, condition, "ShelvingState");
+  found.unshelve = await act(session, state, unshelve2, said);
+  found.unshelveAgain = await act(session, condition, unshelve, []);
+  await until("it is unshelved", () => seen.at(-1).shelving === "Unshelved");
   await late.terminate();
+}
+
+// Node at the end of a path of browse names below another.
+async function part(session, node, ...names) {
+  const path = opcua.makeBrowsePath(node, names.map((name) => `/${name}`).join(""));
+  const result = await session.translateBrowsePath(path);
+  return result.targets[0].targetId;
+}
+
+async function act(session, objectId, methodId, inputArguments) {
+  return (await session.call({ objectId, methodId, inputArguments })).statusCode.name;
+}
+
+// What the condition itself shows.
+async function shown(session, condition) {
+  const values = {};
+  for (const path of ["ActiveState/Id", "AckedState/Id", "Comment", "ClientUserId", "Cause"]) {
+    const names = path === "Cause" ? [`${found.namespace}:Cause`] : path.split("/");
+    const node = await part(session, condition, ...names);
+    const data = await session.read({ nodeId: node, attributeId: AttributeIds.Value });
+    values[path] = data.value.value?.text ?? data.value.value;
+  }
+  return values;
+}
+
+const minutes = (value) => new Variant({ dataType: DataType.Double, value: value * 60_000 });
+
+// Shelving as clients do that know only the methods without a comment.
+async function shelving(session, condition, seen) {
+  const timed = await part(session, condition, "ShelvingState", "TimedShelve");
+  const state = await part(session, condition, "ShelvingState");
+  found.tooLong = await act(session, condition, timed, [minutes(100_000)]);
+  const event = Buffer.from(seen.at(-1).EventId, "hex");
+  found.comment = (await session.addCommentCondition(condition, event, "window fouled")).name;
+  found.shelve = await act(session, state, timed, [minutes(10)]);
+  found.shelveAgain = await act(session, condition, timed, [minutes(10)]);
+  await until("it is shelved", () => seen.at(-1).shelving === "TimedShelved");
+  found.shelvedEvent = seen.at(-1);
+}
+
+// The standard's methods, as somebody who may only look.
+async function looking(ns) {
+  const c = client(orders.identity);
+  await c.connect(orders.endpoint);
+  const session = await c.createSession(person("observer"));
+  const condition = opcua.coerceNodeId(`ns=${ns};s=Controller/Alarms/solver`);
+  const timed = await part(session, condition, "ShelvingState", "TimedShelve");
+  found.observer = {
+    acknowledge: (
+      await session.acknowledgeCondition(condition, Buffer.from("any"), "seen by node")
+    ).name,
+    shelve: await act(session, condition, timed, [minutes(10)]),
+  };
+  await session.close();
+  await c.disconnect();
 }
 
 async function methods(session, ns, seen) {
@@ -317,6 +387,7 @@ async function main() {
   await until("ten cycles", () => seen.Cycle.length >= 10);
   await methods(session, ns, seen);
   await others(ns);
+  await looking(ns);
   await alarms(session, subscription, ns);
   const node = `ns=${ns};s=Controller/Estimates/tablet_weight/Value`;
   const [start, end] = orders.historyRange.map((t) => new Date(t));
