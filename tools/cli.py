@@ -99,6 +99,11 @@ COMMANDS = {
         "alarms",
         "Alarm list, journal and statistics.",
     ),
+    "audit": Joined(
+        "tools.commands.audit",
+        "audit",
+        "Show who logged in at a controller or tried to, and what people asked of it.",
+    ),
     "certificates": Joined(
         "tools.commands.certificates",
         "certificates",

@@ -241,10 +241,22 @@ class Accounts:
 
 
 def server_security(
-    party: Party, folder: Path, config: SecurityConfig, clock: Clock
+    party: Party,
+    folder: Path,
+    config: SecurityConfig,
+    clock: Clock,
+    audit: Callable[[LoginEvent], None] = lambda event: None,
 ) -> ServerSecurity:
-    """What a server of ``party`` needs, with the accounts in the folder of secrets."""
-    accounts = Accounts(folder / _ACCOUNTS, clock, config.lock_rules())
+    """What a server of ``party`` needs, with the accounts in the folder of secrets.
+
+    ``audit`` learns of every attempt to log in, after the log.
+    """
+
+    def told(event: LoginEvent) -> None:
+        _to_log(event)
+        audit(event)
+
+    accounts = Accounts(folder / _ACCOUNTS, clock, config.lock_rules(), told)
     return ServerSecurity(
         certificate=party.certificate,
         private_key=party.private_key,

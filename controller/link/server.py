@@ -19,7 +19,7 @@ from controller.alarms.definitions import Definition
 from controller.cycle_data import CycleOutput
 from controller.data import Mode
 from controller.link.server_conditions import Conditions
-from controller.link.server_desk import Desk, Person, Requests
+from controller.link.server_desk import Audit, Desk, Person, Requests
 from controller.link.server_events import AlarmEvents
 from controller.link.server_history import History, Ring, has_history
 from controller.link.server_kpis import Kpis, count, kpi_values
@@ -93,6 +93,8 @@ class OperatorServer:
         Where to listen; port 0 takes a free one.
     alarms
         The alarm list, by id.
+    audit
+        Who keeps what people asked, if anybody.
     """
 
     def __init__(
@@ -106,9 +108,11 @@ class OperatorServer:
         host: str,
         port: int,
         alarms: Mapping[str, Definition] | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._server, self._caller, self._supervision = server, caller, supervision
         self._table, self._period, self._alarms = table, period_s, alarms or {}
+        self._audit = audit
         self._host, self._port = host, port
         self._kpis, self._ring = Kpis(), Ring()
         self._more: dict[str, Shown] = {}
@@ -135,7 +139,7 @@ class OperatorServer:
         conditions = Conditions(self._server, tree, namespace, self._alarms, longest_s)
         events = self._events = AlarmEvents(self._server, tree, conditions, self._alarms)
         await events.start()
-        desk = Desk(requests, self._caller, self._table)
+        desk = Desk(requests, self._caller, self._table, self._audit)
         for method in METHODS:
             await self._method(tree, namespace, desk, method)
         StandardMethods(

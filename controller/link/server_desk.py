@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from controller.link.server_methods import Given, Method, Misfit, Who
 from plant_models.signals import SignalTable
 
-__all__ = ["MOST_WAITING", "Desk", "Person", "Requests"]
+__all__ = ["LONGEST_TEXT", "MOST_WAITING", "Audit", "Desk", "Person", "Requests"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,14 @@ class Requests(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """Who keeps what people asked."""
+
+    def __call__(self, person: Person, what: str, reason: str, accepted: bool, answer: str) -> None:
+        """Keep one call and its answer."""
+        ...
+
+
 class Desk:
     """Where method calls become requests and their answers.
 
@@ -58,18 +66,26 @@ class Desk:
         Who calls the method that runs now.
     table
         Signal list.
+    audit
+        Who keeps what was asked, if anybody.
     """
 
     def __init__(
-        self, requests: Requests, caller: Callable[[], Person], table: SignalTable
+        self,
+        requests: Requests,
+        caller: Callable[[], Person],
+        table: SignalTable,
+        audit: Audit | None = None,
     ) -> None:
         self._requests, self._caller, self._table = requests, caller, table
+        self._audit = audit
         self._waiting = 0
 
     async def call(self, method: Method, *given: Any) -> tuple[bool, str]:
         """Answer one call; ``given`` are the values of the arguments in their order."""
         person = self._caller()
         named = dict(zip((a.name for a in method.arguments), given, strict=True))
+        reason = str(named["reason"])
         try:
             _check_texts(named)
             who = Who(person.user, person.role, named.pop("reason"))
@@ -78,10 +94,19 @@ class Desk:
             answer = False, str(error)
         else:
             answer = await self._ask(request)
-        told = ", ".join(f"{k}={v!r}" for k, v in named.items())
-        accepted = "accepted" if answer[0] else "refused"
-        log.info("%s calls %s(%s): %s, %s", person.user, method.name, told, accepted, answer[1])
+        told = ", ".join(f"{k}={v!r}" for k, v in named.items() if k != "reason")
+        self._keep(person, f"{method.name}({told})", reason, *answer)
         return answer
+
+    def refused(self, what: str, reason: str, why: str) -> None:
+        """Keep a call that is answered without asking anybody."""
+        self._keep(self._caller(), what, reason, False, why)
+
+    def _keep(self, person: Person, what: str, reason: str, accepted: bool, answer: str) -> None:
+        word = "accepted" if accepted else "refused"
+        log.info("%s calls %s, %r: %s, %s", person.user, what, reason, word, answer)
+        if self._audit is not None:
+            self._audit(person, what, reason, accepted, answer)
 
     async def _ask(self, request: object) -> tuple[bool, str]:
         if self._waiting >= MOST_WAITING:

@@ -13,7 +13,6 @@ References
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
@@ -29,8 +28,6 @@ from controller.supervision.roles import Action, allowed
 from controller.supervision_config import SupervisionConfig
 
 __all__ = ["COMMENT_HOLDS_S", "NOT_FOR_ANYBODY", "STANDARD_METHODS", "StandardMethods"]
-
-log = logging.getLogger(__name__)
 
 COMMENT_HOLDS_S = 60.0
 
@@ -148,9 +145,13 @@ class StandardMethods:
             try:
                 return await call(node, *given)
             except _Refused as refused:
-                who, answer = self._caller().user, refused.answer
-                log.info("%s calls %s on %s: %s", who, name, node.to_string(), answer)
-                return answer
+                code = refused.answer
+                if isinstance(code, ua.CallMethodResult):
+                    code = code.StatusCode
+                words = [g.Value.Text for g in given if isinstance(g.Value, ua.LocalizedText)]
+                what = f"{name.rpartition('_')[2]} on {node.to_string()}"
+                self._desk.refused(what, "; ".join(w for w in words if w), code.name)
+                return refused.answer
 
         return called
 

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from controller.data import Mode
+from controller.records.audit import read_audit
 from controller.records.historian import History, sqlite_url
 from hil.tally import read_tally
 from plant_models.signals import APC, MV, PLC, CommandFrame, LineState, PlcMode
@@ -103,6 +104,11 @@ def test_a_second_controller_takes_the_lease_and_the_first_is_refused(shop: Shop
             await second.drop()
 
     asyncio.run(scenario())
+    shop.stop()
+    kept = read_audit(sqlite_url(shop.run.historian), user="operator")
+    assert (kept[0].what, kept[0].accepted) == ("login", True)
+    asked = [e for e in kept if e.what == "RequestMode(mode='CLOSED_LOOP')" and e.accepted]
+    assert asked and {(e.role, e.reason) for e in asked} == {("operator", "test of the link")}
 
 
 def test_the_plant_is_killed_and_comes_back(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
@@ -14,7 +15,7 @@ from controller.alarms.engine import AlarmEvent, AlarmState, Condition, update
 from controller.alarms.handling import handle_alarm_requests
 from controller.alarms.requests import AlarmRequest
 from controller.cycle_data import CycleOutput
-from controller.link.server import OperatorServer
+from controller.link.server import OperatorServer, Person
 from controller.supervision.modes import ModeRequest
 from hil.hardening import HardenedServer, caller
 from plant_models.signals import CONTROLLER_URI
@@ -48,6 +49,7 @@ class ControllerSite:
     loop: Loop = field(default_factory=Loop)
     requests: list[object] = field(default_factory=list)
     alarms: AlarmState = field(default_factory=AlarmState)
+    audited: list[tuple[str, str, str, bool, str]] = field(default_factory=list)
 
     def password(self, user: str) -> str:
         return read_password(self.secrets / f"{user}.password")
@@ -116,6 +118,11 @@ async def controller_site(
     root: Path, home: Path, definitions: Mapping[str, Definition]
 ) -> AsyncIterator[ControllerSite]:
     """A running server that has shown a few cycles."""
+    audited: list[tuple[str, str, str, bool, str]] = []
+
+    def audit(person: Person, *call: Any) -> None:
+        audited.append((person.user, *call))
+
     config = load_security(root / "configs" / "security" / "default.yaml")
     assert isinstance(config, SecurityConfig)
     parties, secrets = ensure_pki(home), secrets_folder(home)
@@ -131,8 +138,9 @@ async def controller_site(
         host="127.0.0.1",
         port=0,
         alarms=definitions,
+        audit=audit,
     )
-    site = ControllerSite(server, parties, secrets, definitions, loop)
+    site = ControllerSite(server, parties, secrets, definitions, loop, audited=audited)
     await server.start(site)
     try:
         for _ in range(12):

@@ -23,6 +23,7 @@ from controller.link.server import OperatorServer
 from controller.link.tagmap import TagMapConfig
 from controller.products.sets import ProductSet
 from controller.products.watch import Candidate
+from controller.records.audit import AuditTrail
 from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
 from controller.records.state_file import load_state, resumed
@@ -33,6 +34,7 @@ from hil.hardening import HardenedServer, caller
 from plant_models.line import ResolvedLine
 from plant_models.signal_list import signal_table
 from plant_models.signals import Clock
+from tools.audit_trail import calls_to, logins_to
 from tools.clocks import SystemClock
 from tools.config_errors import ConfigError
 from tools.configuration import load_controller, load_line, load_security, load_tagmap
@@ -246,8 +248,11 @@ async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tup
     if order.config.supervision.advice.accept == "operator_set":
         person = _credentials(me, order, config.user_with("operator"))
         advisor = PlantAdvisor(lambda: _link(order, person, clock), order.tagmap)
+    database = sqlite_url(order.run.historian_of(order.name))
+    trail = AuditTrail(database)
+    security = server_security(me, order.run.secrets, config, clock, logins_to(trail))
     server = OperatorServer(
-        HardenedServer(server_security(me, order.run.secrets, config, clock)),
+        HardenedServer(security),
         caller,
         order.config.supervision,
         order.setup.table,
@@ -255,6 +260,7 @@ async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tup
         host=order.host,
         port=order.port,
         alarms=order.setup.oversight.alarms.definitions,
+        audit=calls_to(trail, clock.now),
     )
     standby = None
     if order.standby_of and not order.promoted:
@@ -264,7 +270,7 @@ async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tup
         order.state,
         link,
         standby or server,
-        lambda: Historian(sqlite_url(order.run.historian_of(order.name)), order.setup, order.state),
+        lambda: Historian(database, order.setup, order.state),
         clock,
         silent=lambda: standby is not None and standby.silent,
         operator=advisor,
@@ -283,6 +289,7 @@ async def _run_once(order: _Order, console: Console, stop: asyncio.Event) -> tup
     finally:
         order.run.withdraw(order.name)
         await server.stop()
+        trail.close()
     promoted = order.promoted or (standby is not None and not standby.silent)
     port = urlparse(server.endpoint).port or order.port
     return runtime, replace(order, port=port, promoted=promoted)

@@ -82,6 +82,7 @@ async def _from_rest(
         await site.ask(AlarmRequest(alarm="nir", action=action, **who))
     assert {a.state for a in site.alarms.alarms.values()} <= {State.NORMAL}
     site.requests.clear()
+    site.audited.clear()
 
 
 class At:
@@ -293,6 +294,37 @@ def test_an_alarm_is_acknowledged_by_an_event_of_its_present_occurrence(on_site:
                 ("nir", "operator", "operator", "seen it"),
                 ("nir", "operator", "operator", "seen it"),
             ]
+
+    on_site(scenario)
+
+
+def test_every_call_is_audited_with_its_reason_and_answer(on_site: Run) -> None:
+    async def scenario(site: ControllerSite) -> None:
+        async with site.client("operator") as client:
+            at = At(client, await site.namespace(client))
+            await at.call(TIMED_2, _minutes(10.0), _text("cleaning"))
+            await at.call(TIMED_2, _minutes(10.0), _text("cleaning"))
+            await at.call(ACKNOWLEDGE, _id(b"guess"), _text("seen it"))
+            await at.call(UNSHELVE)
+        path = at.node().nodeid.to_string()
+        assert site.audited == [
+            (
+                "operator",
+                "Shelve(alarm='nir', minutes=10.0)",
+                "cleaning",
+                True,
+                "nir is shelved for 10 min",
+            ),
+            (
+                "operator",
+                f"TimedShelve2 on {path}",
+                "cleaning",
+                False,
+                "BadConditionAlreadyShelved",
+            ),
+            ("operator", f"Acknowledge on {path}", "seen it", False, "BadEventIdUnknown"),
+            ("operator", "Unshelve(alarm='nir')", "cleaning", True, "nir: unshelve"),
+        ]
 
     on_site(scenario)
 

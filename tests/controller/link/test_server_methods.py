@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from controller.alarms.requests import AlarmAction, AlarmRequest
 from controller.cycle_data import TargetRequest
 from controller.data import Mode
-from controller.link.server_desk import MOST_WAITING, Desk
+from controller.link.server_desk import MOST_WAITING, Desk, Person
 from controller.link.server_methods import METHODS, Method
 from controller.link.server_values import TARGET_UNITS
 from controller.products.requests import ProductAction, ProductRequest
@@ -133,6 +133,23 @@ def test_the_reason_is_checked_like_any_text() -> None:
     heard = Heard()
     answer = asyncio.run(Desk(heard, Caller, TABLE).call(BY_NAME["RequestMode"], "OFF", "a\rb"))
     assert not answer[0] and "reason holds characters" in answer[1] and heard.requests == []
+
+
+def test_whoever_keeps_calls_is_told_of_those_that_cannot_be_meant_too() -> None:
+    kept: list[tuple[Any, ...]] = []
+
+    def keep(person: Person, *told: Any) -> None:
+        kept.append((person.user, person.role, *told))
+
+    desk = Desk(Heard(), Caller, TABLE, keep)
+    asyncio.run(desk.call(BY_NAME["RequestMode"], "OFF", "a test"))
+    asyncio.run(desk.call(BY_NAME["RequestMode"], "SIDEWAYS", "a test"))
+    desk.refused("Acknowledge", "seen", "no such event")
+    who = ("ada", "operator")
+    assert kept[0] == (*who, "RequestMode(mode='OFF')", "a test", True, "done")
+    assert kept[1][:5] == (*who, "RequestMode(mode='SIDEWAYS')", "a test", False)
+    assert kept[1][5].startswith("'SIDEWAYS' is no mode")
+    assert kept[2] == (*who, "Acknowledge", "seen", False, "no such event")
 
 
 def test_too_many_waiting_requests_are_turned_away() -> None:
