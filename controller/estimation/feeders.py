@@ -3,10 +3,14 @@
 (E1)  W+ = W - n ff(W) e^s o dt + refill           content [kg]
 (E2)  s+ = s + w                                   ln of the feed-factor deviation, random walk
 (E3)  y  = W + v                                   load cell, absent during a refill
+(E4)  n  = c + (n_0 - c) (tau / dt) (1 - a)        mean speed of a cycle in which the screw starts
+      c  = (n_1 - a n_0) / (1 - a),  a = exp(-dt / tau)            or stops, from n_0 to n_1
 
 ``o`` is the overfeed after a refill (F5 of `plant_models.feeder`). The flow handed on is the fall
 of the *filtered* content over the cycle: its errors telescope, so that no powder is lost or made
-up; where the load cell cannot see (refill), it is the model's flow.
+up; where the load cell cannot see (refill), it is the model's flow. While the screw stands the feed
+factor does not walk. Weights that are doubted and then believed again and again say that it is the
+feed factor which is wrong: it is learnt anew.
 
 References
 ----------
@@ -27,6 +31,10 @@ __all__ = ["FeederEstimate", "FeederFilter", "FeederForecast"]
 
 _GATE = 5.0  # standard deviations beyond which a weight is not believed at once
 _PATIENCE = 2  # cycles in a row after which it is believed, as powder that did or did not flow
+_LEARN_ANEW = 2  # such weights, none undoubted between them, after which the feed factor is wrong
+_DEVIATION_SD = 0.1  # of a feed factor about which nothing is known
+_STARTS = 0.2  # change of speed over the higher one: the screw starts or stops
+_START_SD = 0.3  # of the mean speed of that cycle, over the change: within it, when is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,7 @@ class FeederEstimate:
     since_refill: float
     doubts: int
     started: bool
+    believed: int = 0
 
     @property
     def frozen(self) -> bool:
@@ -92,7 +101,7 @@ class FeederFilter:
             deviation=0.0,
             p_ww=1.0,
             p_ws=0.0,
-            p_ss=0.1**2,
+            p_ss=_DEVIATION_SD**2,
             flow=0.0,
             flow_sd=0.0,
             speed=0.0,
@@ -112,7 +121,8 @@ class FeederFilter:
         ended = e.phase is RefillPhase.ACTIVE and phase is not RefillPhase.ACTIVE
         filling = e.filling + dt if phase is RefillPhase.ACTIVE else 0.0
         since = dt if ended else e.since_refill + dt
-        model_flow = self._flow(e.content, speed, e.deviation, filling, since)
+        turned = self._mean_speed(e, speed)
+        model_flow = self._flow(e.content, turned, e.deviation, filling, since)
         refill = 0.0
         if phase is RefillPhase.ACTIVE:
             c = self._config
@@ -123,7 +133,10 @@ class FeederFilter:
         p_ww = e.p_ww + 2.0 * slope * e.p_ws + slope**2 * e.p_ss
         p_ww += (self._flow_rsd * model_flow * dt) ** 2 + 1e-14
         p_ws = e.p_ws + slope * e.p_ss
-        p_ss = e.p_ss + self._walk_var
+        if turned != speed:
+            per_speed = float(feed_factor(self._p, e.content))
+            p_ww += (_START_SD * (speed - e.speed) * per_speed * dt) ** 2
+        p_ss = e.p_ss + (self._walk_var if turned > 0.0 else 0.0)
         if began or ended:
             p_ss += (0.4 * self._p.overfeed) ** 2
         if phase is RefillPhase.ACTIVE:
@@ -157,19 +170,47 @@ class FeederFilter:
         if doubtful and abs(surprise) > (e.doubts + 1) * e.flow * self._period:
             # more than would be missing had nothing flowed: the cell's zero, not powder
             return replace(e, content=weight, p_ww=self._weight_var, p_ws=0.0, doubts=0)
+        if doubtful:
+            return self._believe(before, e, weight)
         gain_w, gain_s = e.p_ww / variance, e.p_ws / variance
-        content = weight if doubtful else e.content + gain_w * surprise
+        content = e.content + gain_w * surprise
         return replace(
             e,
             content=content,
-            deviation=min(max(e.deviation + (0.0 if doubtful else gain_s * surprise), -0.5), 0.5),
-            p_ww=self._weight_var if doubtful else (1.0 - gain_w) * e.p_ww,
-            p_ws=0.0 if doubtful else (1.0 - gain_w) * e.p_ws,
-            p_ss=e.p_ss if doubtful else max(e.p_ss - gain_s * e.p_ws, 1e-10),
+            deviation=min(max(e.deviation + gain_s * surprise, -0.5), 0.5),
+            p_ww=(1.0 - gain_w) * e.p_ww,
+            p_ws=(1.0 - gain_w) * e.p_ws,
+            p_ss=max(e.p_ss - gain_s * e.p_ws, 1e-10),
             flow=max((before.content - content) / self._period, 0.0),
             flow_sd=sqrt(2.0 * self._weight_var) / self._period,
             doubts=0,
+            believed=0,
         )
+
+    def _believe(self, before: FeederEstimate, e: FeederEstimate, weight: float) -> FeederEstimate:
+        """The weight as it is: powder that did or did not flow."""
+        believed = e.believed + 1
+        return replace(
+            e,
+            content=weight,
+            p_ww=self._weight_var,
+            p_ws=0.0,
+            p_ss=max(e.p_ss, _DEVIATION_SD**2) if believed >= _LEARN_ANEW else e.p_ss,
+            flow=max((before.content - weight) / self._period, 0.0),
+            flow_sd=sqrt(2.0 * self._weight_var) / self._period,
+            doubts=0,
+            believed=believed,
+        )
+
+    def _mean_speed(self, before: FeederEstimate, speed: float) -> float:
+        """Mean over the cycle [rev/s] of a screw that starts or stops (E4); else its speed now."""
+        change = abs(speed - before.speed)
+        if not before.started or change <= _STARTS * max(speed, before.speed):
+            return speed
+        tau, dt = self._p.tau_screw, self._period
+        left = exp(-dt / tau)
+        goal = (speed - left * before.speed) / (1.0 - left)
+        return max(goal + (before.speed - goal) * tau / dt * (1.0 - left), 0.0)  # (E4)
 
     def _flow(
         self, content: float, speed: float, deviation: float, filling: float, since: float

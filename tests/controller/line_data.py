@@ -27,7 +27,10 @@ _FILLER = LINE.feeder_index("filler")
 
 @dataclass
 class Feeder:
-    """A feeder at constant screw speed; one call of `cycle` is one control period."""
+    """A feeder at constant screw speed; one call of `cycle` is one control period.
+
+    With a ``goal`` [rev/s] the screw goes there, from second ``late`` of the next cycle on.
+    """
 
     config: FeederConfig
     rate: float
@@ -38,6 +41,8 @@ class Feeder:
     out: float = 0.0  # discharged so far [kg]
     since: float = 1e9
     flow: float = 0.0  # mean of the last cycle [kg/s]
+    goal: float | None = None
+    late: int = 0
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -59,10 +64,18 @@ class Feeder:
             surplus = 1.0 + self.overfeed * (surplus - 1.0)
             noise = 1.0 + c.flow_noise_percent / 100.0 * self.rng.standard_normal()
             ff = float(feed_factor(self.p, self.content)) * exp(self.deviation)
-            flow = ff * self.speed * surplus * noise
+            flow = ff * self._turned(second) * surplus * noise
             self.out += flow
             self.content += (portion / c.refill_time_s if pouring else 0.0) - flow
-        self.flow = (self.out - before) / PERIOD
+        self.flow, self.late = (self.out - before) / PERIOD, 0
+
+    def _turned(self, second: int) -> float:
+        """Mean speed of the screw in this second [rev/s]."""
+        if self.goal is None or second < self.late:
+            return self.speed
+        before = self.speed
+        self.speed += (self.goal - before) * (1.0 - exp(-1.0 / self.p.tau_screw))
+        return 0.5 * (before + self.speed)
 
     def weight(self) -> float:
         """What the load cell shows [kg]."""

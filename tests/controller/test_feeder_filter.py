@@ -6,6 +6,7 @@ and a noisy load cell, so that the true flow is known.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -229,6 +230,72 @@ def test_a_feeder_in_gravimetric_control_is_forecast_at_its_set_point() -> None:
     assert not any(ahead.frozen)
     assert abs(ahead.deviation[-1]) < 0.01
     assert ahead.deviation[0] == pytest.approx(f.smooth_flow(e) / rate - 1.0, abs=1e-9)
+
+
+def _stop(
+    f: FeederFilter, feeder: Feeder, e: FeederEstimate, standing: int, late: int
+) -> tuple[FeederEstimate, list[FeederEstimate]]:
+    """The line stands for ``standing`` cycles; screws start ``late`` seconds into a cycle."""
+    speed, seen = feeder.speed, []
+    for goal, cycles in ((0.0, standing), (speed, 24)):
+        feeder.goal, feeder.late = goal, late
+        for _ in range(cycles):
+            feeder.cycle()
+            e = f.update(e, feeder.weight(), feeder.shown_speed(), RefillPhase.NONE)
+            seen.append(e)
+    return e, seen
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+@pytest.mark.parametrize("standing", [2, 12, 240])
+@pytest.mark.parametrize("late", [0, 2, 4])
+def test_a_stop_of_the_line_teaches_nothing_about_the_feed_factor(
+    config: FeederConfig, rate: float, standing: int, late: int
+) -> None:
+    """Starting and stopping screws deliver less than their speed afterwards says."""
+    for seed in range(6):
+        feeder, f = Feeder(config, rate, seed=seed), FeederFilter(config, PERIOD)
+        e = _settled(f, feeder)
+        left = feeder.out
+        e, seen = _stop(f, feeder, e, standing, late)
+        counted = sum(s.flow for s in seen) * PERIOD
+        noise = config.weight_noise_g * 1e-3
+        assert counted == pytest.approx(feeder.out - left, abs=5.0 * noise + 0.01 * rate * PERIOD)
+        bound = 0.03 + 4.0 * sqrt(e.p_ss)
+        assert max(abs(s.deviation - feeder.deviation) for s in seen) < bound
+        assert sum(s.doubts for s in seen[standing + 2 :]) == 0
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+def test_a_screw_that_stands_leaves_what_is_known_of_its_feed_factor(
+    config: FeederConfig, rate: float
+) -> None:
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    feeder.goal = 0.0
+    known = []
+    for _ in range(120):
+        feeder.cycle()
+        shown = feeder.speed if feeder.speed > 1e-4 else 0.0
+        e = f.update(e, feeder.weight(), shown, RefillPhase.NONE)
+        known.append(e.p_ss)
+    assert known[-1] <= known[10] < 2.0 * known[0]
+
+
+@pytest.mark.parametrize(("config", "rate"), FEEDERS, ids=NAMES)
+@pytest.mark.parametrize("error", [-0.3, -0.12, 0.12, 0.3])
+def test_a_wrong_feed_factor_that_was_thought_certain_is_learnt_anew(
+    config: FeederConfig, rate: float, error: float
+) -> None:
+    """Else every weight is doubted, and every second one believed as powder, for ever."""
+    feeder, f = Feeder(config, rate), FeederFilter(config, PERIOD)
+    e = _settled(f, feeder)
+    e = replace(e, deviation=e.deviation + error, p_ss=1e-6, p_ws=0.0)
+    for _ in range(180):
+        feeder.cycle()
+        e = f.update(e, feeder.weight(), feeder.shown_speed(), RefillPhase.NONE)
+    assert abs(e.deviation - feeder.deviation) < 0.04
+    assert (e.doubts, e.believed) == (0, 0)
 
 
 def test_the_same_data_give_the_same_bits() -> None:
