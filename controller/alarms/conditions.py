@@ -141,7 +141,7 @@ def conditions(facts: Facts, seen: Seen, watched: Watched) -> tuple[dict[str, Co
         return found, seen
     found |= _of_permissives(facts, validated)
     found |= _of_commands(facts, validated, seen)
-    found |= _of_instruments(facts, watched)
+    found |= _of_instruments(facts, validated, watched)
     found |= _of_set_points(facts, validated, watched)
     found |= _of_thinking(facts, watched)
     found |= _of_times(facts, validated, seen, watched)
@@ -224,14 +224,17 @@ def _of_commands(facts: Facts, validated: Validated, seen: Seen) -> dict[str, Co
     }
 
 
-def _of_instruments(facts: Facts, watched: Watched) -> dict[str, Condition]:
+def _of_instruments(facts: Facts, validated: Validated, watched: Watched) -> dict[str, Condition]:
+    """Lost and doubtful instruments; a line that stands says nothing against a doubt."""
+    running = validated.line_state is LineState.RUNNING
     lost = {loss.name: loss for loss in facts.losses}
     expired = [loss.instrument for loss in facts.losses if loss.expired]
     found = {Id.ALLOWANCE: Condition(bool(expired), ", ".join(expired))}
     for name in watched.instruments:
         loss, doubt = lost.get(name), facts.doubts.get(name)
         found[alarm_id(Id.LOST, name)] = _OFF if loss is None else Condition(True, loss.text)
-        found[alarm_id(Id.DOUBTFUL, name)] = _OFF if doubt is None else Condition(True, doubt)
+        if doubt is not None or running:
+            found[alarm_id(Id.DOUBTFUL, name)] = Condition(doubt is not None, doubt or "")
     return found
 
 

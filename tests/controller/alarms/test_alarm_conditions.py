@@ -274,6 +274,25 @@ def test_a_doubtful_instrument_is_hidden_behind_its_loss(room: Room) -> None:
     assert room.events == ["instrument-doubtful.nir", "instrument-lost.main_force"]
 
 
+def test_a_doubt_outlives_a_stop_and_is_announced_once(room: Room) -> None:
+    """What the health does not judge while the line stands is not well again."""
+    room.more["doubts"] = {"nir": "drifts"}
+    room.cycles(CYCLES)
+    for _ in range(3):
+        room.loop.plant.values[PLC.LINE_STATE] = "held"
+        room.more["doubts"] = {}
+        room.cycles(CYCLES)
+        assert room.memory.alarms.alarms["instrument-doubtful.nir"].state is State.SUPPRESSED
+        room.loop.plant.values[PLC.LINE_STATE] = "running"
+        room.cycles(6)  # until it is judged again
+        room.more["doubts"] = {"nir": "drifts"}
+        room.cycles(CYCLES)
+    assert room.events == ["instrument-doubtful.nir"]
+    room.more["doubts"] = {}
+    room.cycles(CYCLES)
+    assert not room.memory.alarms.alarms["instrument-doubtful.nir"].active
+
+
 def test_a_set_point_in_local(room: Room) -> None:
     room.loop.plant.values[f"{MV.API_RATIO}/SRC"] = "LOCAL"
     room.loop.plant.values[f"{MV.API_RATIO}/AVAIL"] = False
