@@ -158,11 +158,13 @@ class Forecast:
     """Predictions over the horizon; ``series`` maps a variable to rows per ``times`` [s ahead].
 
     Each entry is ``(free, planned, half_width)``: response without further moves, response to the
-    plan, 95 % half-width, in SI.
+    plan, 95 % half-width, in SI. The half-width is that of what is to come true: of ``planned`` in
+    closed loop, else of ``free``, in which the PLC's own loops go on moving the MVs of ``loops``.
     """
 
     times: Array
     series: Mapping[str, tuple[Array, Array, Array]]
+    loops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

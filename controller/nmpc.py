@@ -25,6 +25,7 @@ from controller.estimation.quality_now import inflation
 from controller.optimisation.caution import Caution
 from controller.optimisation.chain import ChainState, Reference, SolverChain
 from controller.optimisation.fast import FastSolver
+from controller.optimisation.outlook import Outlook
 from controller.optimisation.problem import OcpProblem, stage_moves
 from controller.optimisation.scenarios import ScenarioSolver
 from controller.optimisation.setup import ProblemFactory
@@ -32,11 +33,12 @@ from controller.optimisation.steady import SteadyTarget, SteadyTargets
 from controller.optimisation.steady_goals import told
 from controller.twin.core import OUTPUTS
 from plant_models.line import ResolvedLine
-from plant_models.signals import SignalTable
+from plant_models.signals import MV, LineState, PlcMode, SignalTable
 from plant_models.variables import Structure
 
 __all__ = ["NmpcBrain", "NmpcState"]
 
+_Z = 1.96
 _BUSY = "uncertainty: left out, the solver has not returned yet"
 _SHOWN = {
     CV.POTENCY: ("potency", False),
@@ -89,6 +91,7 @@ class NmpcBrain:
         solver = ScenarioSolver if config.optimisation.scenarios else FastSolver
         self.fast = solver(self.estimator.twin, self.factory.grid, cache)
         self.caution = Caution(self.fast, self.estimator.problem.free, config.optimisation)
+        self.outlook = Outlook(self.estimator)
         self.chain = SolverChain(self.fast, reference, config.optimisation)
         self._prepares = config.optimisation.prepare
         self._ahead: tuple[NmpcState, Array] | None = None  # what was last prepared, and for what
@@ -158,7 +161,7 @@ class NmpcBrain:
             estimate=estimate,
             forecast=None
             if self.chain.unanswered(verdicts)
-            else self._forecast(problem, outcome.moves, estimate),
+            else self._forecast(problem, outcome.moves, state.estimator, estimate, validated, mode),
             plan=plan,
             taken=Forced(
                 estimator_steps=steps,
@@ -200,19 +203,48 @@ class NmpcBrain:
         problem, more = self.caution.applied(problem, moves, cov, trust)
         return problem, target, (*notes, *more)
 
-    def _forecast(self, problem: OcpProblem, moves: Array, estimate: Estimate) -> Forecast:
+    def _forecast(
+        self,
+        problem: OcpProblem,
+        moves: Array,
+        state: EstimatorState,
+        estimate: Estimate,
+        seen: Validated,
+        mode: Mode,
+    ) -> Forecast:
+        """What comes without the plan's moves and with them, and how far it may be off.
+
+        The half widths are those of what is to come true: of the plan in closed loop, else of the
+        forecast without moves, in which the PLC's level loop goes on if it is on.
+        """
         planned = self.fast.outputs(problem, moves)
         free = self.fast.outputs(problem, problem.hold())
+        follows = (
+            self.outlook.turret_follows
+            and seen.plc_mode is PlcMode.LOCAL
+            and seen.line_state is LineState.RUNNING
+        )
+        if follows:
+            level, flow = OUTPUTS.index("level"), OUTPUTS.index("throughput")
+            now = estimate.quality["chute_level"].mean
+            change, faster = self.outlook.followed(problem, free[level], now, free[flow][0])
+            free[level] += change
+            free[flow] *= 1.0 + faster
+        spread = self.outlook.deviations(
+            problem, state, steered=mode is Mode.CLOSED_LOOP, follows=follows
+        )
         series = {}
         for name, (output, logarithm) in _SHOWN.items():
             row = OUTPUTS.index(output)
             a, b = free[row], planned[row]
             if logarithm:
                 a, b = np.exp(a), np.exp(b)
-            interval = estimate.quality.get(name)
-            half = interval.half_width if interval is not None else float("nan")
-            series[str(name)] = (np.array(a), np.array(b), np.full(a.size, half))
-        return Forecast(times=_grid(problem, 1.0), series=series)
+            half = np.full(a.size, np.nan) if spread is None else _Z * spread[output]
+            if logarithm:
+                half = half * (b if mode is Mode.CLOSED_LOOP else a)
+            series[str(name)] = (np.array(a), np.array(b), half)
+        loops = (MV.TURRET_SPEED,) if follows else ()
+        return Forecast(times=_grid(problem, 1.0), series=series, loops=loops)
 
 
 def _grid(problem: OcpProblem, first: float) -> Array:

@@ -150,7 +150,7 @@ def _pending(
     return Pending(
         time=time,
         series=tuple(series),
-        set_points={tag: validated.actual[tag] for tag in tags},
+        set_points={t: validated.actual[t] for t in tags if t not in forecast.loops},
         wanted=targets.set_points,
     )
 

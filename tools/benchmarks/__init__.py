@@ -42,6 +42,12 @@ def _estimators(console: Console) -> dict[str, Any]:
     return run_estimators(console)
 
 
+def _forecast(console: Console) -> dict[str, Any]:
+    from tools.benchmarks.forecast import run_forecast  # as above
+
+    return run_forecast(console)
+
+
 def _mhe(console: Console) -> dict[str, Any]:
     from tools.benchmarks.mhe import run_mhe  # as above
 
@@ -101,6 +107,7 @@ REGISTRY: dict[str, Benchmark] = {
     "converged": _converged,
     "cycle": _cycle,
     "estimators": _estimators,
+    "forecast": _forecast,
     "levers": _levers,
     "mhe": _mhe,
     "nmpc": _nmpc,

@@ -185,6 +185,17 @@ def test_what_the_operator_has_touched_is_not_held_against_the_forecast() -> Non
     assert "28 judged" in watch.line("coverage of potency").text
 
 
+def test_what_the_plc_s_own_loop_moves_is_part_of_the_forecast() -> None:
+    watch, name = Watch(), f"coverage of {CV.THROUGHPUT.value}"
+    for loops, judged in (((), "18 judged"), ((MV.TURRET_SPEED,), "48 judged")):
+        watch = Watch()
+        watch.given = replace(forecast(), loops=loops)
+        for k in range(60):
+            watch.step()
+            watch.actual[MV.TURRET_SPEED] += STEP[MV.TURRET_SPEED] if k >= 29 else 0.0
+        assert judged in watch.line(name).text, loops
+
+
 def test_the_gain_compares_what_was_planned_with_what_came_to_pass() -> None:
     watch = Watch()
     for _ in range(60):
