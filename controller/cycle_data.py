@@ -12,6 +12,7 @@ from controller.alarms.wiring import watched_of
 from controller.brain import Brain
 from controller.config import ControllerConfig
 from controller.data import Command, CycleRecord, Estimate, Mode, Plan, Targets
+from controller.measurement.made import made_by
 from controller.measurement.redundancy import PreForce
 from controller.oversight import Oversight, OversightSetup, OversightState
 from controller.plant_clock import PlantClock
@@ -221,6 +222,7 @@ def _oversight(
         diameter=line.product.diameter_mm * 1e-3,
         alarms=alarm_setup(watched_of(config, line, owned)),
         pre_force=_pre_force(line),
+        made=made_by(line),
         product=product,
         binding=None if product is None else binding(product),
         known=dict(known) if product is None else {product.hash: product, **known},

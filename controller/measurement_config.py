@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 
 from plant_models.config import StrictModel
 
-__all__ = ["MeasurementConfig", "RedundancyConfig", "SignalCheckConfig"]
+__all__ = [
+    "JudgementConfig",
+    "MeasurementConfig",
+    "RedundancyConfig",
+    "SignalCheckConfig",
+    "SlowConfig",
+]
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Readings = Annotated[int, Field(ge=2, le=1000)]
@@ -56,6 +62,59 @@ class RedundancyConfig(StrictModel):
                 f"lost_percent {self.lost_percent:g} must grow in this order"
             )
         return self
+
+
+class JudgementConfig(StrictModel):
+    """When residuals name an instrument (`controller.measurement.signatures`).
+
+    It explains at least ``least_gain`` (squared standard deviations), its error is at least
+    ``least_percent``, and what is left over is at most ``most_misfit`` plus ``misfit_share`` of the
+    gain. Another one within ``margin`` of its gain is named with it: they cannot be told apart.
+    What has been found stays down to ``well_inside`` of the first two.
+    """
+
+    least_gain: Positive = 12.0
+    least_percent: Positive = 2.0
+    most_misfit: Positive = 14.0
+    misfit_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    margin: Positive = 6.0
+    well_inside: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
+
+
+class SlowConfig(StrictModel):
+    """Slow drift against redundant information, beyond what `RedundancyConfig` compares.
+
+    References are means over ``learn_s``, begun ``settle_s`` after the line began to run; they
+    stay. Shifts are filtered over ``press_filter_s`` (forces), ``lab_filter_samples`` (at-line
+    weight), ``nir_filter_s``, ``feeder_filter_s``, ``balance_s`` (mass balance). A feeder says
+    nothing within ``refill_s`` of a refill, the NIR within ``resume_s`` of a stop. Steps of a
+    weight or of the level count from ``weight_step_percent`` (of the reading) and
+    ``level_step_percent`` (of the chute) on and are forgotten within ``step_memory_s``. A finding
+    must have lasted for ``confirmed_after_s``.
+
+    From ``bias_percent`` on what is named is out of specification. ``lost_percent`` is the error of
+    the main force that quality cannot bear: named or in doubt, it is lost.
+    """
+
+    enabled: bool = True
+    settle_s: Positive = 300.0
+    learn_s: Positive = 900.0
+    press_filter_s: Positive = 180.0
+    lab_filter_samples: Annotated[float, Field(ge=1.0, le=20.0)] = 3.0
+    nir_filter_s: Positive = 240.0
+    feeder_filter_s: Positive = 90.0
+    balance_s: Positive = 400.0
+    refill_s: Positive = 120.0
+    resume_s: Positive = 600.0
+    weight_step_percent: Positive = 0.7
+    level_step_percent: Positive = 3.5
+    step_memory_s: Positive = 7200.0
+    confirmed_after_s: Annotated[float, Field(ge=0.0, le=600.0)] = 90.0
+    bias_percent: Positive = 5.0
+    lost_percent: Positive = 6.0
+    press: JudgementConfig = JudgementConfig(least_percent=2.5)
+    press_sampled: JudgementConfig = JudgementConfig(least_percent=2.5, least_gain=14.0)
+    feeding: JudgementConfig = JudgementConfig()
 
 
 _CHECKS = (
@@ -125,6 +184,7 @@ class MeasurementConfig(StrictModel):
         filter_s=600.0,
         clip_percent=400.0,
     )
+    slow: SlowConfig = SlowConfig()
 
     @model_validator(mode="after")
     def _once(self) -> Self:

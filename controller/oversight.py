@@ -21,6 +21,7 @@ from controller.data import Estimate, Forecast, Mode, Plan, Targets, Validated
 from controller.measurement.health import HealthReport, HealthState, assess
 from controller.measurement.ne107 import Ne107
 from controller.measurement.redundancy import PreForce
+from controller.measurement.slow import Made
 from controller.products.limits import MvLimits, mv_limits
 from controller.products.requests import ProductRequest, ProductState, handle_product_requests
 from controller.products.sets import ProductBinding, ProductSet
@@ -66,6 +67,7 @@ class OversightSetup:
     diameter: float
     alarms: AlarmSetup
     pre_force: PreForce | None = None
+    made: Made | None = None
     product: ProductSet | None = None
     binding: ProductBinding | None = None
     known: Mapping[str, ProductSet] = field(default_factory=dict)
@@ -191,6 +193,7 @@ def begin(
             held=state.ladder.held,
             clock=clock,
             pre_force=setup.pre_force,
+            made=setup.made,
         )
     confirmed, vouched = handle_vouches(state.ladder, asked, config)
     ladder_state, ladder = climb(

@@ -19,6 +19,7 @@ from controller.supervision.permissives import Loss, Row
 from controller.supervision.roles import PERMISSIONS, Role
 from controller.supervision.service_data import CvService, MvService
 from tools.docs_faults import FAULTS, PLAYED
+from tools.docs_slow import slow_drift
 
 __all__ = ["page"]
 
@@ -155,6 +156,7 @@ def page() -> str:
         _ladder_table(),
         _DEFECTS,
         _defect_table(),
+        slow_drift(),
         _ROLES.format(
             reason=_CONFIG.reason_min_characters, operators=", ".join(_CONFIG.operator_roles)
         ),

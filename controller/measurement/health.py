@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
+from math import isfinite, nan
 
 from controller.data import Estimate, Measurement, Validated, Verdict
 from controller.measurement.context import excused
@@ -26,6 +26,9 @@ from controller.measurement.ne107 import (
 from controller.measurement.redundancy import PreForce, Residuals, follow
 from controller.measurement.second_opinion import deviations, opinions
 from controller.measurement.signal_watch import Finding, SignalMemory, watch
+from controller.measurement.slow import Made, SlowState, observe
+from controller.measurement.slow_opinion import SlowOpinion, slow_findings, slow_judged
+from controller.measurement.slow_tables import NIR, NIR_TAG
 from controller.measurement_config import MeasurementConfig
 from plant_models.signals import LAB, PLC, LineState, Snapshot
 
@@ -65,6 +68,9 @@ class HealthState:
     memories: Mapping[str, SignalMemory] = field(default_factory=dict)
     signals: Mapping[str, SignalHealth] = field(default_factory=dict)
     residuals: Residuals = field(default_factory=Residuals)
+    slow: SlowState = field(default_factory=SlowState)
+    opinion: SlowOpinion = field(default_factory=SlowOpinion)
+    held: frozenset[str] = frozenset()
 
 
 def assess(
@@ -78,6 +84,7 @@ def assess(
     held: frozenset[str] = frozenset(),
     clock: str = "",
     pre_force: PreForce | None = None,
+    made: Made | None = None,
 ) -> tuple[Validated, HealthReport, HealthState]:
     """Judge every measurement of a cycle.
 
@@ -102,6 +109,8 @@ def assess(
         What is wrong with the plant's clock.
     pre_force
         Of the press; without it the two forces are compared as at a constant thickness.
+    made
+        Of the press: the tablet at a force; without it slow drift of the forces is not seen.
 
     Returns
     -------
@@ -119,6 +128,9 @@ def assess(
     )
     before = frozenset(t for t, h in state.signals.items() if h.defect in _DOUBTED)
     second = opinions(residuals, config, distrusted, before) if running else {}
+    slow, opinion = _slowly(state, validated, residuals, held, config, made)
+    if running and config.slow.enabled:
+        second = _with_slow(second, slow_findings(opinion, slow, config), slow, opinion, config)
     memories = dict(state.memories)
     signals: dict[str, SignalHealth] = {}
     changed: dict[str, Measurement] = {}
@@ -158,7 +170,56 @@ def assess(
     if changed:
         validated = replace(validated, measurements={**validated.measurements, **changed})
     report = HealthReport(signals=signals, deviations=deviations(residuals, validated, expectation))
-    return validated, report, HealthState(memories=memories, signals=signals, residuals=residuals)
+    after = HealthState(
+        memories=memories,
+        signals=signals,
+        residuals=residuals,
+        slow=slow,
+        opinion=opinion,
+        held=held,
+    )
+    return validated, report, after
+
+
+def _slowly(
+    state: HealthState,
+    validated: Validated,
+    residuals: Residuals,
+    held: frozenset[str],
+    config: MeasurementConfig,
+    made: Made | None,
+) -> tuple[SlowState, SlowOpinion]:
+    """Slow residuals and what they say; begun anew for what somebody has vouched for."""
+    if not config.slow.enabled:
+        return state.slow, state.opinion
+    slow, opinion = state.slow, state.opinion
+    if (state.held - held) & {tag for shown in opinion.shown for tag in shown.tags}:
+        slow, opinion = replace(slow, tracks={}, sampled={}), SlowOpinion()
+    share = residuals.tanks[-1] if residuals.tanks else nan
+    slow = observe(slow, validated, config, share, made)
+    return slow, slow_judged(opinion, slow, config, validated.feeder_rates)
+
+
+def _with_slow(
+    second: dict[str, Finding],
+    found: Mapping[str, Finding],
+    slow: SlowState,
+    opinion: SlowOpinion,
+    config: MeasurementConfig,
+) -> dict[str, Finding]:
+    """Both opinions; once it can tell it from a load cell, the slow one alone doubts the NIR."""
+    merged = dict(second)
+    nir, blamed = merged.get(NIR_TAG), opinion.shown[-1].tags
+    judged = NIR in slow.tracks and slow.tracks[NIR].learnt >= config.slow.learn_s
+    if nir is not None and judged and (nir.share == 1.0 or (blamed and NIR_TAG not in blamed)):
+        del merged[NIR_TAG]
+    order = tuple(Ne107)
+    for tag, finding in found.items():
+        old = merged.get(tag)
+        rank = order.index(DEFECTS[finding.defect].category)
+        if old is None or rank >= order.index(DEFECTS[old.defect].category):
+            merged[tag] = finding
+    return merged
 
 
 def _others(snapshot: Snapshot, clock: str) -> dict[str, Finding]:

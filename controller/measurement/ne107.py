@@ -61,6 +61,7 @@ class Defect(StrEnum):
     SPIKE = "spike"
     SPIKING = "spikes often"
     DRIFT = "drifts against redundant information"
+    DISPUTED = "one of several that contradict each other"
     BIAS = "far from redundant information"
     TWIN = "disagrees with the twin"
     RATE = "changes faster than it can"
@@ -97,6 +98,7 @@ DEFECTS: Mapping[Defect, DefectRow] = {
     Defect.SPIKE: DefectRow(_G, _TWIN),
     Defect.SPIKING: DefectRow(_M, _DOWN),
     Defect.DRIFT: DefectRow(_M, _USE),
+    Defect.DISPUTED: DefectRow(_M, _USE),
     Defect.BIAS: DefectRow(_S, _USE),
     Defect.TWIN: DefectRow(_S, _TWIN),
     Defect.RATE: DefectRow(_S, _TWIN),
