@@ -126,6 +126,7 @@ def test_an_unknown_benchmark_is_bad_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # some ten minutes of both processors, an hour beside other work
 def test_no_gain_of_the_conventional_control_is_worth_changing() -> None:
     """The opponent is not weak: halving or doubling a gain never wins 10 %."""
     proof = run_pid_proof(None)["pid"]
