@@ -197,8 +197,8 @@ class Conditions:
         if event is not None:
             condition.event = event
             condition.ids.append(secrets.token_bytes(16))
-        before, condition.values = condition.values, None
-        await self._tell_listeners(alarm.id, before)
+        condition.values = None
+        await self._tell_listeners(alarm.id)
 
     def hear(self, event: AlarmEvent) -> None:
         """Remember what people say of an alarm; a new occurrence begins without."""
@@ -332,11 +332,10 @@ class Conditions:
             ServerTimestamp=cast(ua.DateTime, datetime.now(UTC)),
         )
 
-    async def _tell_listeners(self, name: str, before: Mapping[str, ua.Variant] | None) -> None:
+    async def _tell_listeners(self, name: str) -> None:
+        """Tell of all that is listened to; the monitored items know what is new to them."""
         for path, held in self._held[name].items():
-            if held.datachange_callbacks and (
-                before is None or before[path] != self.values(name)[path]
-            ):
+            if held.datachange_callbacks:
                 data = self._data(name, path)
                 for handle, listener in list(held.datachange_callbacks.items()):
                     await listener(handle, data)

@@ -437,6 +437,8 @@ def test_who_may_not_is_refused_before_anything_is_asked(on_site: Run) -> None:
     async def scenario(site: ControllerSite) -> None:
         async with site.client("observer") as client:
             at = At(client, await site.namespace(client))
+            auditing = client.get_node(ua.NodeId(ua.ObjectIds.Server_Auditing))
+            assert await auditing.read_value() is False
             for name, call, _ in STANDARD_METHODS:
                 node = client.get_node(ua.NodeId(getattr(ua.ObjectIds, name)))
                 (may,) = await node.read_attributes([ua.AttributeIds.UserExecutable])
