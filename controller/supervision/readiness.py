@@ -2,9 +2,10 @@
 
 A forecast is kept until its time has come and then compared with the estimate of that time; the
 tablets at the tester judge it a second time, when their result arrives. What the operator has moved
-in between takes away the forecasts of what it acts on. The plan's forecast cost of tracking, and
-what forecasts are found to miss, stand against the cost that came to pass with the operator's
-settings. All is summed in blocks of a minute, of which the last hour's are kept: memory is bounded.
+in between takes away the forecasts of what it acts on, a new lot all those made before it: nobody
+could have known. The plan's forecast cost of tracking, and what forecasts are found to miss, stand
+against the cost that came to pass with the operator's settings. All is summed in blocks of a
+minute, of which the last hour's are kept: memory is bounded.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def observe(
     due = _made_at(pending, time - config.look_ahead_s, period_s)
     if due is not None and estimate is not None:
         touched = _touched(due.set_points, validated.actual, table, period_s, config)
-        _judge(row, due, estimate, touched, config)
+        if due.lots == validated.lots:
+            _judge(row, due, estimate, touched, config)
         if due.wanted == targets.set_points:
             _costs(row, due, estimate, config)
     for sample in validated.samples:
@@ -152,6 +154,7 @@ def _pending(
         series=tuple(series),
         set_points={t: validated.actual[t] for t in tags if t not in forecast.loops},
         wanted=targets.set_points,
+        lots=validated.lots,
     )
 
 
@@ -246,6 +249,8 @@ def _judge_sample(
     then = _made_at(pending, sample.taken, period_s)
     forecast = None if made is None else made.series[_WEIGHT]
     if made is None or then is None or forecast is None or len(sample.weights) < 2:
+        return
+    if made.lots != then.lots:
         return
     tolerance = _tolerance(CV.TABLET_WEIGHT.value, made, config)
     touched = _touched(made.set_points, then.set_points, table, period_s, config)

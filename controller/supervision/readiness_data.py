@@ -65,13 +65,14 @@ def _empty() -> Array:
 class Pending:
     """One forecast made at ``time``, per `CVS` (SI): (free, planned, half width), or None.
 
-    ``set_points`` are those in use by MV tag, ``wanted`` the targets.
+    ``set_points`` are those in use by MV tag, ``wanted`` the targets, ``lots`` those being fed.
     """
 
     time: float
     series: tuple[tuple[float, float, float] | None, ...]
     set_points: Mapping[str, float]
     wanted: Mapping[str, float]
+    lots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

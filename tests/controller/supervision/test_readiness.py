@@ -41,6 +41,7 @@ class Watch:
         self.actual = dict(NOMINAL)
         self.targets = TARGETS
         self.given: Forecast | None = None
+        self.lots: tuple[str, ...] | None = None
 
     def step(
         self,
@@ -60,6 +61,8 @@ class Watch:
         self.cycle += 1
         seen = snapshot(self.cycle, self.actual)
         data = validated(seen, line_state=line_state)
+        if self.lots is not None:
+            data = replace(data, lots=self.lots)
         if sample is not None:
             data = replace(data, samples=(sample,))
         bad = set(lost)
@@ -194,6 +197,16 @@ def test_what_the_plc_s_own_loop_moves_is_part_of_the_forecast() -> None:
             watch.step()
             watch.actual[MV.TURRET_SPEED] += STEP[MV.TURRET_SPEED] if k >= 29 else 0.0
         assert judged in watch.line(name).text, loops
+
+
+def test_a_new_lot_is_not_held_against_forecasts_made_before_it() -> None:
+    watch = Watch()
+    for k in range(60):
+        watch.lots = ("F-2",) if k >= 40 else ("F-1",)
+        watch.step({WEIGHT: 180e-6 if 40 <= k < 52 else 200e-6})
+    found = watch.line("coverage of tablet weight")
+    assert (found.value, "36 judged" in found.text) == (100.0, True)
+    assert watch.line("forecast error of tablet weight").value == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_gain_compares_what_was_planned_with_what_came_to_pass() -> None:
