@@ -214,7 +214,7 @@ def run_cycle(
         "operator_answers": answered + told,
         "orders": tuple(f"{o.order.mv}: {o.order.value:.6g}: {o.order.reason}" for o in orders),
         "oversight": oversight.as_record(),
-        **shadow_record(products),
+        **shadow_record(products, setup.config.supervision.products),
     }
     record = _record(inputs, snapshot, validated, step, after, setup, extra, timer)
     return CycleOutput(

@@ -20,11 +20,13 @@ Count = Annotated[int, Field(ge=1, le=100_000)]
 class ProductsConfig(StrictModel):
     """When a candidate model may replace the active one (section ``supervision.products``).
 
-    It has run in shadow for ``least_cycles`` and met ``least_samples`` at-line samples, and the
-    root mean square of its errors is at most ``equal_percent`` above the active model's.
-    ``history_s`` is how long a sample may take to come back from the laboratory.
+    It first learns from ``run_in_samples`` at-line samples that do not count, because the active
+    model has met more of them. Then it has been compared for ``least_cycles`` and with
+    ``least_samples``, and the root mean square of its errors is at most ``equal_percent`` above the
+    active model's. ``history_s`` is how long a sample may take to come back from the laboratory.
     """
 
+    run_in_samples: Annotated[int, Field(ge=0, le=100)] = 2
     least_cycles: Count = 360
     least_samples: Count = 5
     equal_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 2.0

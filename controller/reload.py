@@ -1,7 +1,8 @@
 """A controller goes on with another product set: what it keeps of its state, and what begins anew.
 
 Cycle number, time, lease, frame counter, mode and alarms stay. Estimator, plan, targets, services,
-advice and readiness are of the product before and begin anew.
+advice and readiness are of the product before and begin anew; a model that ran in shadow goes on
+with what it learnt there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 from controller.cycle_data import CycleSetup, CycleState, initial_state
 from controller.products.requests import loaded
 
-__all__ = ["given_up", "product_change", "reloaded"]
+__all__ = ["given_up", "product_change", "reloaded", "with_former"]
 
 
 def reloaded(state: CycleState, setup: CycleSetup) -> CycleState:
@@ -27,8 +28,12 @@ def reloaded(state: CycleState, setup: CycleSetup) -> CycleState:
     if setup.product is None:
         raise ValueError("a controller is reloaded with a product set")
     fresh = initial_state(setup, state.epoch)
+    shadow = state.oversight.product.shadow
+    learnt = shadow is not None and shadow.set_hash == setup.product.hash and not shadow.failed
     return replace(
         fresh,
+        brain=shadow.brain if shadow is not None and learnt else fresh.brain,
+        validation=state.validation if learnt else fresh.validation,
         cycle=state.cycle,
         time=state.time,
         scan_id=state.scan_id,
@@ -55,4 +60,10 @@ def product_change(state: CycleState, setup: CycleSetup) -> str:
 def given_up(state: CycleState) -> CycleState:
     """The state to go on with where a set that was ordered cannot be made ready."""
     products = replace(state.oversight.product, order="", wanted_shadow="")
+    return replace(state, oversight=replace(state.oversight, product=products))
+
+
+def with_former(state: CycleState, former: tuple[str, ...]) -> CycleState:
+    """The state of a start in a run in which the sets ``former`` were in force before."""
+    products = replace(state.oversight.product, former=former)
     return replace(state, oversight=replace(state.oversight, product=products))

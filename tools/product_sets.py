@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from controller.config import ControllerConfig
@@ -12,10 +15,35 @@ from hil.recipes import Recipe
 from tools.config_errors import ConfigError
 from tools.config_product_sets import unbound
 from tools.configuration import load_product_set
+from tools.rundir import RunDir
 
-__all__ = ["known_sets", "recipe_of", "recipes_beside", "set_of_controller", "set_of_line"]
+__all__ = [
+    "Bound",
+    "bind",
+    "bound_in",
+    "known_sets",
+    "recipe_of",
+    "recipes_beside",
+    "set_of_controller",
+    "set_of_line",
+]
 
 log = logging.getLogger(__name__)
+
+_BOUND = "product_set.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The set that people put in force in a run.
+
+    ``named`` is the hash of the one that the controller was started with then, ``former`` are those
+    in force before.
+    """
+
+    made: ProductSet
+    named: str
+    former: tuple[str, ...] = ()
 
 
 def set_of_line(file: Path, line_file: Path | None) -> ProductSet:
@@ -88,3 +116,48 @@ def _sets_beside(file: Path) -> Iterator[tuple[Path, ProductSet]]:
             yield path, load_product_set(path)
         except ConfigError as error:
             log.warning("%s is left out: %s", path, error)
+
+
+def bind(run: RunDir, bound: Bound) -> None:
+    """Remember in the run which set is in force, for the next start of its controller."""
+    made = bound.made
+    facts = {
+        "hash": made.hash,
+        "set": made.label,
+        "recipe_id": made.recipe_id,
+        "named": bound.named,
+        "former": list(bound.former),
+    }
+    part = run.path / f"{_BOUND}.{os.getpid()}.part"
+    part.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    part.replace(run.path / _BOUND)
+
+
+def bound_in(run: RunDir, named: ProductSet, known: Mapping[str, ProductSet]) -> Bound | None:
+    """The set that people put in force in this run, if they did.
+
+    Parameters
+    ----------
+    run
+        The run.
+    named
+        Set that the controller is started with now. If it is neither the one that it was started
+        with when people chose, nor what they chose, then it is meant to take their set's place.
+    known
+        Sets that the controller can load.
+
+    Raises ``ValueError`` if the set is not among them any more.
+    """
+    try:
+        facts = json.loads((run.path / _BOUND).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    if named.hash not in (facts["named"], facts["hash"]):
+        log.warning("%s takes the place of %s, which was in force", named.label, facts["set"])
+        return None
+    if facts["hash"] not in known:
+        raise ValueError(
+            f"{run.path / _BOUND}: {facts['set']} is in force in this run, and it is not among the "
+            "product sets beside the one named; put it there, name another set, or begin a new run"
+        )
+    return Bound(known[facts["hash"]], facts["named"], tuple(facts["former"]))

@@ -86,6 +86,7 @@ class PlantLink:
         self._poll = ua.ReadParameters()
         self._files: tuple[float, ...] = ()
         self._new_keys_at = 0.0
+        self._version = ""
         self.disagreements: tuple[str, ...] = ()
         self.connections = 0
 
@@ -202,8 +203,20 @@ class PlantLink:
             }
             first = self._value(PLC.SCAN_ID, data[0])
             if first.value == values[PLC.SCAN_ID].value:
+                await self._compare(values)
                 return _snapshot(values)
         raise LinkLost("the plant scans faster than a read takes")
+
+    async def _compare(self, values: Mapping[str, Value]) -> None:
+        """Compare units and ranges again where the plant has loaded another recipe."""
+        version = values[PLC.MODEL_VERSION].value
+        if not isinstance(version, str) or version == self._version:
+            return
+        known, self._version = self._version, version
+        if known:
+            client = self._connected()
+            call = disagreements(client, self._table, self._tagmap, self._namespace)
+            self.disagreements = await self._within(self._config.connect_timeout_s, call)
 
     def _value(self, tag: str, data: ua.DataValue) -> Value:
         status = data.StatusCode.value if data.StatusCode is not None else 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from controller.alarms.engine import Alarm, AlarmState, State
 from controller.cycle_data import CycleOutput
+from controller.link.server_products import product_values
 from controller.link.server_values import (
     VARIABLE_UNITS,
     Quantity,
@@ -17,7 +18,6 @@ from controller.link.server_values import (
     slug,
 )
 from controller.measurement.health import HealthReport
-from controller.products.sets import ProductBinding
 from controller.supervision.advice_data import Advice, AdviceState
 from controller.supervision.diversion import Diversion
 from controller.supervision.ladder import LadderReport
@@ -44,7 +44,7 @@ def report_values(output: CycleOutput, table: SignalTable) -> Values:
         | _health(o.health)
         | _ladder(o.ladder)
         | _diversion(o.diversion)
-        | _product(o.product)
+        | product_values(o.product, output.record.extra)
         | _alarms(o.alarms)
     )
 
@@ -154,17 +154,6 @@ def _diversion(asked: Diversion | None) -> Values:
     if asked is None:
         return {}
     return {"Diversion/Divert": asked.divert, "Diversion/Reasons": asked.reasons}
-
-
-def _product(bound: ProductBinding | None) -> Values:
-    if bound is None:
-        return {}
-    return {
-        "Product/Name": bound.name,
-        "Product/Version": bound.version,
-        "Product/Hash": bound.hash,
-        "Product/RecipeIdWanted": bound.recipe_id_wanted,
-    }
 
 
 def _alarms(state: AlarmState | None) -> Values:

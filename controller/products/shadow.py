@@ -2,8 +2,9 @@
 
 Both are judged by what neither knew when it spoke: an at-line sample comes back minutes after it
 was taken, and is compared with what each of them said of the tablets of that moment. Errors are
-relative. Nothing of the candidate reaches the plan: its step is asked for in OFF, and whatever
-plan an algorithm makes all the same is dropped.
+relative. The comparison begins when the candidate has met its first samples and has converged:
+until then it learns what the active one knew before. Nothing of the candidate reaches the plan: its
+step is asked for in OFF, and whatever plan an algorithm makes all the same is dropped.
 """
 
 from __future__ import annotations
@@ -79,11 +80,17 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowState:
-    """A candidate between cycles. ``failed`` says why it no longer runs; empty while it does."""
+    """A candidate between cycles.
+
+    It runs since ``since`` [s, UTC] and is compared after ``run_in`` cycles, in which it met
+    ``learnt_from`` samples. ``failed`` says why it no longer runs; empty while it does.
+    """
 
     set_hash: str
     brain: Any
     since: float
+    run_in: int = 0
+    learnt_from: int = 0
     active: Figures = Figures()
     candidate: Figures = Figures()
     history: tuple[Said, ...] = ()
@@ -128,6 +135,11 @@ def shadow_step(
         step = brain.step(state.brain, validated, Mode.OFF, targets, deadline_s)
     except (ArithmeticError, RuntimeError, ValueError, np.linalg.LinAlgError) as error:
         return replace(state, failed=f"{type(error).__name__}: {error}", history=())
+    converged = step.estimate is not None and step.estimate.converged
+    learns = not converged or state.learnt_from < config.run_in_samples
+    if not state.candidate.cycles and learns:
+        learnt_from = state.learnt_from + len(validated.samples)
+        return replace(state, brain=step.state, run_in=state.run_in + 1, learnt_from=learnt_from)
     said = Said(validated.time, _quality(estimate), _quality(step.estimate))
     history = tuple(
         s for s in (*state.history, said) if validated.time - s.time <= config.history_s
@@ -183,6 +195,10 @@ def verdict(state: ShadowState, config: ProductsConfig) -> tuple[bool, str]:
     """Whether the candidate may be promoted, and the figures that say so."""
     if state.failed:
         return False, f"the candidate failed: {state.failed}"
+    if not state.candidate.cycles and state.learnt_from < config.run_in_samples:
+        return False, f"it has learnt from {state.learnt_from} of {config.run_in_samples} samples"
+    if not state.candidate.cycles:
+        return False, f"the candidate has not converged within {state.run_in} cycles"
     if state.candidate.cycles < config.least_cycles:
         return False, f"{state.candidate.cycles} of {config.least_cycles} cycles in shadow"
     if state.candidate.converged < state.active.converged:

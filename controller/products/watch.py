@@ -8,7 +8,7 @@ from typing import Any
 from controller.brain import Brain, Step
 from controller.data import Targets, Validated
 from controller.products.requests import ProductState
-from controller.products.shadow import ShadowState, shadow_step
+from controller.products.shadow import Errors, ShadowState, shadow_step, verdict
 from controller.products_config import ProductsConfig
 
 __all__ = ["Candidate", "shadow_record", "shadowed"]
@@ -69,11 +69,12 @@ def shadowed(
     return replace(state, shadow=after)
 
 
-def shadow_record(state: ProductState) -> dict[str, Any]:
+def shadow_record(state: ProductState, config: ProductsConfig) -> dict[str, Any]:
     """What the candidate said in this cycle and how it did so far, in plain data; {} without one.
 
     ``said`` holds mean and 95 % half-width by variable, ``errors`` by variable the number of
-    comparisons and the root mean squares of the active model and of the candidate.
+    comparisons, and for the active model and the candidate (in this order) the root mean square,
+    the mean and the share inside the interval. ``verdict`` is whether it may be promoted, and why.
     """
     shadow = state.shadow
     if shadow is None:
@@ -83,10 +84,17 @@ def shadow_record(state: ProductState) -> dict[str, Any]:
     return {
         "shadow": {
             "set": shadow.set_hash,
+            "since": shadow.since,
+            "run_in": shadow.run_in,
             "cycles": shadow.candidate.cycles,
-            "converged": shadow.candidate.converged,
+            "converged": [shadow.active.converged, shadow.candidate.converged],
             "failed": shadow.failed,
             "said": {name: [x.mean, x.half_width] for name, x in said.items()},
-            "errors": {n: [theirs[n].count, ours[n].rms, theirs[n].rms] for n in theirs},
+            "errors": {n: [theirs[n].count, *_figures(ours[n], theirs[n])] for n in theirs},
+            "verdict": list(verdict(shadow, config)),
         }
     }
+
+
+def _figures(ours: Errors, theirs: Errors) -> list[list[float]]:
+    return [[ours.rms, theirs.rms], [ours.mean, theirs.mean], [ours.coverage, theirs.coverage]]

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from controller.cycle_data import CycleOutput, CycleSetup, CycleState
 from controller.data import CycleRecord
+from controller.products.requests import ProductRequest
 from controller.products.sets import as_facts
 from controller.records.codec import decode, decode_state, encode, encode_state
 from plant_models.line import ResolvedLine
@@ -232,6 +233,15 @@ def _events(output: CycleOutput) -> list[dict[str, str]]:
             "text": f"{t.request.variable} = {t.request.value:.6g} ({t.request.reason}): {t.text}",
         }
         for t in output.target_answers
+    ]
+    rows += [
+        {
+            "kind": "product",
+            "who": a.request.user,
+            "text": f"{a.request.action} {a.request.set_hash} ({a.request.reason}): {a.text}",
+        }
+        for a in output.operator_answers
+        if isinstance(a.request, ProductRequest)
     ]
     if output.request_control is not None:
         rows.append({"kind": "control", "who": "supervision", "text": output.request_control})

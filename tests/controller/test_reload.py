@@ -14,7 +14,7 @@ from controller.products.requests import ProductState
 from controller.products.sets import ProductSet
 from controller.products.shadow import ShadowState
 from controller.products.watch import Candidate
-from controller.reload import given_up, product_change, reloaded
+from controller.reload import given_up, product_change, reloaded, with_former
 from controller.targets import product_targets
 from plant_models.signal_list import signal_table
 from tests.controller.kit import Loop, controller_config
@@ -54,6 +54,24 @@ def test_what_is_kept_and_what_begins_anew() -> None:
     assert after.oversight.product == ProductState(active=made.hash, former=("a",))
 
 
+def test_a_promoted_model_goes_on_with_what_it_learnt_in_shadow() -> None:
+    made = _set("half_strength_tablet")
+    setup = _setup(made)
+    learnt = replace(setup.brain.initial(), surplus=0.25)
+    for shadow_hash, failed, kept in ((made.hash, "", True), ("x", "", False), (made.hash, "f", 0)):
+        shadow = ShadowState(set_hash=shadow_hash, brain=learnt, since=0.0, failed=failed)
+        state = _after(order=made.hash, shadow=shadow)
+        after = reloaded(state, setup)
+        assert (after.brain == learnt) == bool(kept)
+        assert (after.validation == state.validation) == bool(kept)  # no sample counts twice
+        assert after.oversight.product.shadow is None
+
+
+def test_a_start_in_a_run_knows_what_was_in_force_before() -> None:
+    state = with_former(_after(), ("b", "c"))
+    assert state.oversight.product == ProductState(active="a", former=("b", "c"))
+
+
 def test_without_a_set_there_is_nothing_to_reload() -> None:
     with pytest.raises(ValueError, match="with a product set"):
         reloaded(_after(), Loop().setup)
@@ -84,7 +102,7 @@ def test_a_candidate_of_the_setup_starts_with_the_next_cycle_and_its_record_says
     loop.setup = replace(loop.setup, shadow=Candidate("c", loop.setup.brain))
     product = ProductState(active="a", wanted_shadow="c")
     loop.state = replace(loop.state, oversight=replace(loop.state.oversight, product=product))
-    assert loop.cycle().record.extra["shadow"]["cycles"] == 1
-    assert loop.cycles(4).record.extra["shadow"]["cycles"] == 5
+    assert loop.cycle().record.extra["shadow"]["run_in"] == 1
+    assert loop.cycles(4).record.extra["shadow"]["run_in"] == 5
     assert loop.state.oversight.product.wanted_shadow == ""
     assert "shadow" not in Loop().cycle().record.extra

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncua import ua
 
 from controller.config import LinkConfig
 from controller.link.client import Credentials, PlantLink
@@ -19,7 +20,7 @@ from plant_models.signal_list import signal_table
 from plant_models.signals import PLC, LineState
 from tools.clocks import SystemClock
 from tools.configuration import load_line, load_scenario
-from tools.people import ControllerDesk, PlantDesk, at_controller, at_plant
+from tools.people import ControllerDesk, PersonRefused, PlantDesk, at_controller, at_plant
 from tools.pki import ensure_pki, twinline_home
 from tools.processes import Child, private_home, start_control, start_plant
 from tools.rundir import Listening, RunDir
@@ -62,8 +63,7 @@ class Shop:
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[ControllerDesk]:
-        found = self.run.listening("controller")
-        assert found is not None
+        found = self.listening_controller()
         me = ensure_pki(twinline_home())["operator"]
         async with at_controller(found.endpoint, me, "operator", self.password("operator")) as desk:
             yield desk
@@ -75,6 +75,29 @@ class Shop:
         me = ensure_pki(twinline_home())["operator"]
         async with at_plant(found.endpoint, me, "operator", self.password("operator")) as desk:
             yield desk
+
+    async def ask(self, user: str, method: str, *words: str) -> tuple[bool, str]:
+        """A method of the controller in the name of ``user``: accepted or not, and a sentence."""
+        found = self.listening_controller()
+        me = ensure_pki(twinline_home())["operator"]
+        texts = [ua.Variant(word, ua.VariantType.String) for word in words]
+        async with at_controller(found.endpoint, me, user, self.password(user)) as desk:
+            accepted, said = await desk.call(f"Controller/{method}", *texts)
+        return bool(accepted), str(said)
+
+    async def bound_to(self, set_hash: str) -> bool:
+        """Whether the controller has this product set; between two runtimes nobody listens."""
+        try:
+            async with self.operator() as desk:
+                return await desk.read(["Controller/Product/Hash"]) == [set_hash]
+        except (OSError, PersonRefused):
+            return False
+
+    def listening_controller(self) -> Listening:
+        found = self.run.listening("controller")
+        if found is None:
+            raise PersonRefused("the controller does not listen")
+        return found
 
     def link(self, endpoint: str, config: LinkConfig | None = None) -> PlantLink:
         """A controller's link in this process."""

@@ -27,7 +27,7 @@ from controller.records.audit import AuditTrail
 from controller.records.hashes import software_hash
 from controller.records.historian import Historian, sqlite_url
 from controller.records.state_file import load_state, resumed
-from controller.reload import given_up, reloaded
+from controller.reload import given_up, reloaded, with_former
 from controller.runtime import Runtime
 from controller.targets import product_targets
 from hil.hardening import HardenedServer, caller
@@ -39,7 +39,7 @@ from tools.clocks import SystemClock
 from tools.config_errors import ConfigError
 from tools.configuration import load_controller, load_line, load_security, load_tagmap
 from tools.pki import Party, ensure_pki, twinline_home
-from tools.product_sets import known_sets, set_of_controller
+from tools.product_sets import Bound, bind, bound_in, known_sets, set_of_controller
 from tools.rundir import RunDir, new_run
 from tools.security import SecurityConfig, ensure_secrets, read_password, server_security
 from tools.service import serve, told
@@ -55,7 +55,7 @@ _EPOCH_BITS = 52  # a number on the wire that a float holds exactly
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """What to run."""
+    """What to run; ``named`` is the hash of the product set that it was started with."""
 
     config: ControllerConfig
     setup: CycleSetup
@@ -67,6 +67,7 @@ class _Order:
     host: str
     port: int
     known: Mapping[str, ProductSet]
+    named: str = ""
     standby_of: str = ""
     promoted: bool = False
 
@@ -136,9 +137,17 @@ def _order(
     line_file = file.parent / config.line
     product, set_file = set_of_controller(config, file, set_file)
     known = {} if set_file is None else known_sets(config, set_file)
+    named, bound = "" if product is None else product.hash, None
+    if run is not None and product is not None:
+        bound = bound_in(RunDir(run), product, known)
+    if bound is not None:
+        product, named = bound.made, bound.named
+        config = product.settings(config)
     line = load_line(line_file) if product is None else product.line
     setup = _setup(config, line, product, known)
     state = initial_state(setup, epoch=1 + secrets.randbits(_EPOCH_BITS))
+    if bound is not None:
+        state = with_former(state, bound.former)
     if resume is not None:
         state = resumed(state, load_state(resume, setup))
     settings = SecurityConfig() if security is None else load_security(security)
@@ -162,6 +171,7 @@ def _order(
         host=operators.hostname or "127.0.0.1",
         port=port if port is not None else operators.port or 4841,
         known=known,
+        named=named,
         standby_of=standby or "",
     )
 
@@ -192,7 +202,9 @@ def _changed(order: _Order, state: CycleState, wanted: str) -> _Order:
     if wanted == state.oversight.product.order:
         log.info("loading the product set %s", made.label)
         setup = _setup(config, made.line, made, order.known)
-        return replace(order, config=config, setup=setup, state=reloaded(state, setup))
+        state = reloaded(state, setup)
+        bind(order.run, Bound(made, order.named, state.oversight.product.former))
+        return replace(order, config=config, setup=setup, state=state)
     log.info("%s runs in shadow", made.label)
     table = signal_table(made.line.line)
     brain = make_brain(config, made.line, table, twinline_home() / "cache")
@@ -232,7 +244,7 @@ async def _run(order: _Order, console: Console, stop: asyncio.Event) -> None:
             return
         try:
             order = await asyncio.to_thread(_changed, order, runtime.state, runtime.change)
-        except (ArithmeticError, RuntimeError, ValueError) as error:
+        except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
             log.error("the product set %s cannot be used, going on: %s", runtime.change, error)
             order = replace(order, state=given_up(runtime.state))
 

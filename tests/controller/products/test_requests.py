@@ -154,7 +154,7 @@ def test_a_candidate_shadows_is_promoted_and_may_be_taken_back() -> None:
     assert answer.accepted and state.wanted_shadow == "a2"
     young = ShadowState(set_hash="a2", brain=None, since=0.0)
     state, answer = _ask(replace(state, wanted_shadow="", shadow=young), PROMOTE, "a2")
-    assert (answer.accepted, answer.text) == (False, "0 of 360 cycles in shadow")
+    assert (answer.accepted, answer.text) == (False, "it has learnt from 0 of 2 samples")
     state, answer = _ask(replace(state, shadow=PROVEN.shadow), PROMOTE, "a2")
     assert (answer.accepted, state.order) == (True, "a2")
     state = loaded(state, "a2")

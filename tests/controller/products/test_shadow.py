@@ -27,7 +27,7 @@ from controller.products_config import ProductsConfig
 from plant_models.quality import breaking_force
 from plant_models.signals import LineState, PlcMode
 
-CONFIG = ProductsConfig(least_cycles=20, least_samples=2, history_s=600.0)
+CONFIG = ProductsConfig(run_in_samples=0, least_cycles=20, least_samples=2, history_s=600.0)
 DIAMETER, WEIGHT, STRENGTH, THICKNESS = 8e-3, 200e-6, 2.2e6, 3.3e-3
 TARGETS = Targets(set_points={})
 NOTHING = Forced(estimator_steps=0, optimiser_steps=0, reached_by=ReachedBy.NONE)
@@ -87,6 +87,7 @@ class Candidate:
 
     bias: float = 0.0
     converged: bool = True
+    converges_at: int = 0
     breaks_at: int | None = None
     modes: tuple[Mode, ...] = ()
     name: str = "candidate"
@@ -121,7 +122,11 @@ class Candidate:
         )
         return Step(
             state=state + 1,
-            estimate=estimate(validated.time, self.bias, converged=self.converged),
+            estimate=estimate(
+                validated.time,
+                self.bias,
+                converged=self.converged and state >= self.converges_at,
+            ),
             forecast=None,
             plan=plan,
             taken=NOTHING,
@@ -129,7 +134,11 @@ class Candidate:
 
 
 def run(
-    brain: Candidate, bias: float = 0.004, cycles: int = 72, delay: float = 120.0
+    brain: Candidate,
+    bias: float = 0.004,
+    cycles: int = 72,
+    delay: float = 120.0,
+    config: ProductsConfig = CONFIG,
 ) -> ShadowState:
     """Cycles beside an active model that is off by ``bias``, a sample every two minutes."""
     state = ShadowState(set_hash="c", brain=brain.initial(), since=0.0)
@@ -143,7 +152,7 @@ def run(
             estimate(time, bias),
             TARGETS,
             diameter=DIAMETER,
-            config=CONFIG,
+            config=config,
             deadline_s=1.0,
         )
     return state
@@ -181,9 +190,35 @@ def test_a_candidate_must_have_run_and_met_samples() -> None:
 
 
 def test_a_candidate_that_does_not_converge_is_not_promoted() -> None:
-    good, text = verdict(run(Candidate(converged=False)), CONFIG)
+    said = verdict(run(Candidate(converged=False)), CONFIG)
+    assert said == (False, "the candidate has not converged within 72 cycles")
+
+
+def test_a_candidate_that_starts_cold_is_compared_once_it_has_converged() -> None:
+    """Else one that needs a while to converge could never catch up with the active model."""
+    state = run(Candidate(bias=0.002, converges_at=24))
+    assert (state.run_in, state.candidate.cycles, state.active.cycles) == (24, 48, 48)
+    assert state.candidate.converged == state.active.converged == 48
+    assert verdict(state, CONFIG)[0]
+
+
+def test_a_candidate_first_learns_from_samples_that_do_not_count() -> None:
+    config = CONFIG.model_copy(update={"run_in_samples": 2})
+    before = run(Candidate(bias=0.002), cycles=47, config=config)
+    assert verdict(before, config) == (False, "it has learnt from 1 of 2 samples")
+    assert before.candidate.cycles == 0
+    after = run(Candidate(bias=0.002), config=config)
+    assert (after.run_in, after.learnt_from, after.candidate.cycles) == (48, 2, 24)
+    counts = [s.candidate.errors[CV.TABLET_WEIGHT].count for s in (after, run(Candidate()))]
+    assert counts == [1, 3]
+
+
+def test_a_candidate_that_loses_its_footing_is_not_promoted() -> None:
+    state = run(Candidate(bias=0.002))
+    lost = replace(state, candidate=replace(state.candidate, converged=70))
+    good, text = verdict(lost, CONFIG)
     assert not good
-    assert text.startswith("the candidate had converged in 0 cycles, the active model in 72")
+    assert text == "the candidate had converged in 70 cycles, the active model in 72"
 
 
 def test_nothing_of_a_candidate_can_reach_a_plan() -> None:

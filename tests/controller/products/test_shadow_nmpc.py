@@ -15,7 +15,7 @@ from controller.products_config import ProductsConfig
 from tests.controller.kit import LINE, TARGETS
 from tests.controller.optimisation.test_nmpc_trouble import brain, readings
 
-CONFIG = ProductsConfig(least_cycles=30, least_samples=1)
+CONFIG = ProductsConfig(run_in_samples=0, least_cycles=30, least_samples=1)
 CYCLES = 28  # the window needs 24
 
 
@@ -49,10 +49,11 @@ def test_the_same_model_in_shadow_finds_the_same_and_never_solves(
     assert shadow is not None and not shadow.failed
     assert state.wanted_shadow == ""
     assert shadow.active == shadow.candidate
-    assert shadow.candidate.cycles == CYCLES
+    assert shadow.run_in + shadow.candidate.cycles == CYCLES
     assert shadow.candidate.converged > 0
-    record = shadow_record(state)["shadow"]
-    assert (record["set"], record["cycles"], record["failed"]) == ("c", CYCLES, "")
+    record = shadow_record(state, CONFIG)["shadow"]
+    assert (record["set"], record["cycles"]) == ("c", shadow.candidate.cycles)
+    assert record["verdict"] == [False, f"{shadow.candidate.cycles} of 30 cycles in shadow"]
     assert record["said"][CV.TABLET_WEIGHT][0] == quality[CV.TABLET_WEIGHT].mean
     last = shadow.history[-1]
     assert last.active == last.candidate
@@ -74,7 +75,7 @@ def test_without_data_or_a_step_the_candidate_waits() -> None:
     state = ProductState(active="a", wanted_shadow="c")
     assert _next(state, None, None) is state
     assert _next(state, readings()[0], None) is state
-    assert shadow_record(state) == {}
+    assert shadow_record(state, CONFIG) == {}
 
 
 def test_a_dropped_candidate_does_not_run_on() -> None:
