@@ -245,6 +245,7 @@ class _Session(InternalSession):
             return call_result(ua.StatusCodes.BadMethodInvalid)
         allowed = self._gatekeeper.method_roles.get(request.MethodId)
         if self.external and (allowed is None or self.as_caller().role not in allowed):
+            log.warning("%s may not call %s", self.as_caller(), request.MethodId.to_string())
             return call_result(ua.StatusCodes.BadUserAccessDenied)
         return refused_arguments(self.aspace, request)
 

@@ -433,7 +433,9 @@ def test_what_is_no_condition_has_none_of_its_methods(on_site: Run) -> None:
     on_site(scenario)
 
 
-def test_who_may_not_is_refused_before_anything_is_asked(on_site: Run) -> None:
+def test_who_may_not_is_refused_before_anything_is_asked(
+    on_site: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario(site: ControllerSite) -> None:
         async with site.client("observer") as client:
             at = At(client, await site.namespace(client))
@@ -445,6 +447,7 @@ def test_who_may_not_is_refused_before_anything_is_asked(on_site: Run) -> None:
                 assert may.Value is not None and may.Value.Value is (call == "refresh"), name
             given = (_id(b"x"), _text("seen it"))
             assert await at.call(ACKNOWLEDGE, *given) == "BadUserAccessDenied"
+            assert any("observer" in m and "may not call i=9111" in m for m in caplog.messages)
             assert await at.call(TIMED_2, _minutes(1.0), given[1]) == "BadUserAccessDenied"
         async with site.client("operator") as client:
             at = At(client, await site.namespace(client))
