@@ -117,7 +117,7 @@ COMMANDS = {
     "product": Joined(
         "tools.commands.product",
         "product",
-        "Product sets: hash, limits, differences.",
+        "Product sets: hash, limits, differences; load, shadow, promote.",
     ),
     "service": Joined(
         "tools.commands.service",

@@ -1,4 +1,4 @@
-"""``twinline product``: hashes of product sets, their limits, and what differs between two."""
+"""``twinline product``: hashes of product sets, their limits, what differs between two, changes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from controller.products.canonical import leaves
 from controller.products.limits import mv_limits
 from controller.products.sets import ProductSet
 from plant_models.signal_list import signal_table
+from tools.commands.product_desk import add_commands
 from tools.config_errors import ConfigError
 from tools.configuration import load_product_set
 
@@ -22,8 +23,11 @@ __all__ = ["product"]
 BAD_INPUT, DIFFERENT = 2, 1
 
 product = typer.Typer(
-    name="product", help="Product sets: hash, limits, differences.", no_args_is_help=True
+    name="product",
+    help="Product sets: hash, limits, differences; load, shadow, promote.",
+    no_args_is_help=True,
 )
+add_commands(product)
 
 File = Annotated[Path, typer.Argument(help="A product set.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
