@@ -83,8 +83,9 @@ def test_the_status_shows_both_models_side_by_side(desk: ShamDesk, secret: Path)
         "in shadow: b2, compared for 400 cycles: error of this and that (better or equal)",
     ):
         assert text in shown
-    (row,) = [line for line in shown.splitlines() if line.startswith("tablet_weight    error")]
-    assert row.split()[-2:] == ["1.38", "0.50"]
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["tablet_weight", "error", "1.38", "0.50"] in rows
+    assert ["tensile_strength", "coverage", "-", "-"] in rows
 
 
 def test_a_run_without_a_set_says_so(desk: ShamDesk, secret: Path) -> None:
