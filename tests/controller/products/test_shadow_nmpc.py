@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.brain import Step
-from controller.data import CV, Mode, Validated
+from controller.data import CV, Mode, ReachedBy, Validated
 from controller.products.requests import ProductState
 from controller.products.watch import Candidate, shadow_record, shadowed
 from controller.products_config import ProductsConfig
@@ -58,6 +58,10 @@ def test_the_same_model_in_shadow_finds_the_same_and_never_solves(
     last = shadow.history[-1]
     assert last.active == last.candidate
     assert last.candidate[CV.TABLET_WEIGHT] == quality[CV.TABLET_WEIGHT]
+
+    taken_over = brain().step(shadow.brain, readings()[CYCLES], Mode.ADVISORY, TARGETS, 60.0)
+    assert taken_over.estimate is not None and taken_over.estimate.converged
+    assert taken_over.plan is not None and taken_over.plan.reached_by is ReachedBy.FAST
 
 
 @cache
