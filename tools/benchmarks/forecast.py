@@ -4,7 +4,7 @@ Shifts in process, on seeds that tuned nothing: in ADVISORY, where the PLC and n
 line and the forecast without moves is judged, and in closed loop, where the plan is. A forecast is
 compared with the mean of the tablets that are made in its cycle, which nobody knows on a real line,
 and with the estimate of that time, as readiness does. What no forecast can know is left out and
-counted: the feed was still of the old lot, or the target another.
+counted: the feed was still of the old lot, or the target another. Coverage of all includes it.
 
 (S1)  coverage = share of forecasts off by no more than their half width
 (S2)  sharpness = mean half width / (1.96 rms error); 1 is exact for normal errors
@@ -83,7 +83,8 @@ def judge(
     Returns
     -------
     Per variable and time ahead (``"potency 180"``): errors against ``truth`` and ``estimate``,
-    ``half`` widths, ``spread`` (standard deviation of the truth), ``left_out`` (how many).
+    ``half`` widths, ``spread`` (standard deviation of the truth); ``left_out``: which of the others
+    held all the same.
     """
     series = {cv: trailing_mean(getattr(truth, n), round(period_s)) for cv, n in _TRUTH.items()}
     by_second = {round(r.time - START_TIME): r for r in records}
@@ -99,14 +100,12 @@ def judge(
             new = _unforeseeable(made, then, mode)
             k = round(ahead / period_s) - 1
             for cv, rows in made.forecast.series.items():
-                at = found.setdefault(f"{cv} {ahead:g}", {"pairs": [], "left_out": 0})
-                if new:
-                    at["left_out"] += 1
-                    continue
+                at = found.setdefault(f"{cv} {ahead:g}", {"pairs": [], "left_out": []})
                 said = float(rows[mode is Mode.CLOSED_LOOP][k])
                 later = None if then.estimate is None else then.estimate.quality.get(cv)
                 guess = np.nan if later is None else later.mean - said
-                at["pairs"].append((series[cv][row] - said, guess, rows[2][k]))
+                into = at["left_out"] if new else at["pairs"]
+                into.append((series[cv][row] - said, guess, rows[2][k]))
     counted = truth.time >= since_s
     return {key: _figures(at, series[key.split()[0]][counted]) for key, at in found.items()}
 
@@ -120,14 +119,17 @@ def _unforeseeable(made: CycleRecord, then: CycleRecord, mode: Mode) -> bool:
 
 def _figures(at: Mapping[str, Any], values: Array) -> dict[str, Array]:
     scale = float(np.nanmean(values))
-    pairs = np.array(at["pairs"], dtype=float).reshape(-1, 3) / scale
+    pairs, left_out = (
+        np.array(at[n], dtype=float).reshape(-1, 3) / scale for n in ("pairs", "left_out")
+    )
     pairs = pairs[np.isfinite(pairs[:, 0])]
+    left_out = left_out[np.isfinite(left_out[:, 0])]
     return {
         "truth": pairs[:, 0],
         "estimate": pairs[:, 1],
         "half": pairs[:, 2],
         "spread": np.full(len(pairs), float(np.nanstd(values)) / scale),
-        "left_out": np.array([float(at["left_out"])]),
+        "left_out": np.abs(left_out[:, 0]) <= left_out[:, 2],
     }
 
 
@@ -171,7 +173,8 @@ def summarise(found: Sequence[Mapping[str, Mapping[str, Array]]]) -> dict[str, d
             "sharpness": width / (Z_95 * rms),
             "width_over_spread": width / (Z_95 * float(np.mean(joined["spread"]))),
             "judged": float(error.size),
-            "left_out": float(np.sum(joined["left_out"])),
+            "left_out": float(joined["left_out"].size),
+            "coverage_of_all": float(np.mean(np.append(error <= half, joined["left_out"]))),
         }
     return table
 
@@ -208,7 +211,7 @@ def run_forecast(
 
 def _show(console: Console, title: str, figures: Mapping[str, Mapping[str, float]]) -> None:
     heads = ("forecast", "coverage", "of estimates", "rms %", "± %", "sharpness", "over spread")
-    shown = Table(*heads, "judged", title=f"{title}: coverage wanted {LO:g} to {HI:g}")
+    shown = Table(*heads, "judged", "of all", title=f"{title}: coverage wanted {LO:g} to {HI:g}")
     for key, f in figures.items():
         name, ahead = key.split()
         mark = "" if LO <= f["coverage_95"] <= HI else " !"
@@ -221,5 +224,6 @@ def _show(console: Console, title: str, figures: Mapping[str, Mapping[str, float
             f"{f['sharpness']:.2f}",
             f"{f['width_over_spread']:.2f}",
             f"{f['judged']:.0f} (-{f['left_out']:.0f})",
+            f"{f['coverage_of_all']:.3f}",
         )
     console.print(shown)

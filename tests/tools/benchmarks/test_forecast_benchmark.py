@@ -86,6 +86,9 @@ def test_what_nobody_could_know_is_left_out_and_counted(mode: Mode) -> None:
         for ahead in AHEAD_S:
             at = figures(records, truth, mode)[f"{WEIGHT} {ahead:g}"]
             assert at["left_out"] == (ahead / PERIOD if counts else 0.0)
+            made = np.arange(600.0, SECONDS - ahead + 1.0, PERIOD)
+            off = 1e-9 * (made + ahead - 2.0) - (1.5e-6 if mode is Mode.CLOSED_LOOP else 0.0)
+            assert at["coverage_of_all"] == pytest.approx(np.mean(np.abs(off) <= 1e-6))
             assert at["left_out"] + at["judged"] == (SECONDS - 600.0 - ahead) / PERIOD + 1.0
 
 
