@@ -89,11 +89,12 @@ class SlowConfig(StrictModel):
     weight), ``nir_filter_s``, ``feeder_filter_s``, ``balance_s`` (mass balance). A feeder says
     nothing within ``refill_s`` of a refill, the NIR within ``resume_s`` of a stop. Steps of a
     weight or of the level count from ``weight_step_percent`` (of the reading) and
-    ``level_step_percent`` (of the chute) on and are forgotten within ``step_memory_s``. A finding
+    ``level_step_percent`` (of the chute) on and are forgotten after ``step_memory_s``. A finding
     must have lasted for ``confirmed_after_s``.
 
     From ``bias_percent`` on what is named is out of specification. ``lost_percent`` is the error of
-    the main force that quality cannot bear: named or in doubt, it is lost.
+    the main force that quality cannot bear: named or in doubt, it is lost. So is the load cell of
+    API or filler that is named with ``cell_lost_percent`` or more.
     """
 
     enabled: bool = True
@@ -112,6 +113,7 @@ class SlowConfig(StrictModel):
     confirmed_after_s: Annotated[float, Field(ge=0.0, le=600.0)] = 90.0
     bias_percent: Positive = 5.0
     lost_percent: Positive = 6.0
+    cell_lost_percent: Positive = 4.0
     press: JudgementConfig = JudgementConfig(least_percent=2.5)
     press_sampled: JudgementConfig = JudgementConfig(least_percent=2.5, least_gain=14.0)
     feeding: JudgementConfig = JudgementConfig()

@@ -25,8 +25,10 @@ explains what all residuals show. Where another one explains it nearly as well, 
 and it is said that they cannot be told apart; where the process itself can do it (another lot,
 lubrication, a feed factor), nobody is blamed. What is named is maintenance required, from
 {bias:g} % on out of specification, and goes on being used; what is in doubt is maintenance
-required. The main force named with, or in doubt of, {lost:g} % and more is lost: it sheds and
-diverts, as the loss ladder says. After somebody has vouched for it, it is learnt anew.
+required. What quality cannot bear is lost, as the loss ladder says: the main force named with, or
+in doubt of, {lost:g} % and more (it sheds and diverts), the load cell of API or filler named with
+{cell:g} % and more (it diverts: the potency is as far off). After somebody has vouched for an
+instrument, all is learnt anew.
 
 Laboratory results meet the forces of the tablets they were made of. A step of a load cell counts
 when weight and feed factor made it together (powder filled in by hand moves the weight alone).
@@ -51,6 +53,7 @@ def slow_drift() -> str:
         settle=c.settle_s / 60.0,
         bias=c.bias_percent,
         lost=c.lost_percent,
+        cell=c.cell_lost_percent,
     )
     limits = _table(
         ("group", "least error", "least gain", "another within", "most misfit"),

@@ -70,7 +70,7 @@ class FeederWatch(NamedTuple):
     ``far`` readings in a row were away from it; ``factors`` are the last residuals (D5). A step of
     the weight [-] is ``doubted`` for ``doubted_s``, until the feed factor, ``before`` the step, is
     seen to have made it too: the cell's span has changed, nobody filled in powder. ``off`` is the
-    sum of such steps.
+    sum of such steps, the last one ``off_s`` ago.
     """
 
     lot: str = ""
@@ -82,6 +82,7 @@ class FeederWatch(NamedTuple):
     doubted_s: float = 0.0
     before: float = nan
     off: float = 0.0
+    off_s: float = 0.0
 
 
 class Pressed(NamedTuple):
@@ -333,7 +334,8 @@ def _weighed(
     quiet: float,
 ) -> FeederWatch:
     """A step of the weight that no flow explains begins to be doubted."""
-    was = was._replace(off=was.off * (1.0 - dt / slow.step_memory_s))
+    off_s = was.off_s + dt
+    was = was._replace(off=was.off if off_s < slow.step_memory_s else 0.0, off_s=off_s)
     m = seen.measurements.get(cell_tag(number))
     if quiet <= 0.0 or m is None or not m.value > 0.0:
         return was._replace(weight=nan, far=0)
@@ -362,5 +364,7 @@ def _confirmed(was: FeederWatch, dt: float, quiet: float) -> FeederWatch:
         return was._replace(doubted_s=was.doubted_s + dt)
     late = was.factors[-_FEWEST:]
     ratio = (_mean(list(late)) - was.before) / log(1.0 + was.doubted)
-    off = was.off + was.doubted if _SAME[0] <= ratio <= _SAME[1] else was.off
-    return was._replace(doubted=0.0, doubted_s=0.0, before=nan, off=off)
+    after = was._replace(doubted=0.0, doubted_s=0.0, before=nan)
+    if not _SAME[0] <= ratio <= _SAME[1]:
+        return after
+    return after._replace(off=was.off + was.doubted, off_s=0.0)

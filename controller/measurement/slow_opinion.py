@@ -2,7 +2,8 @@
 
 One instrument that alone explains a pattern is named: it drifts (maintenance), or is biased (out of
 specification). Two or more that explain it alike are named together (maintenance each): a person
-must check which. The main force beyond what quality can bear is lost, in doubt as well.
+must check which. Beyond what quality can bear, the main force is lost, in doubt as well, and so are
+the load cells of API and filler, if named: the powder's potency is as far off.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from controller.measurement.ne107 import Defect
 from controller.measurement.signal_watch import Finding
 from controller.measurement.signatures import NOTHING, Judgement, judge
 from controller.measurement.slow import SlowState, shifts
-from controller.measurement.slow_tables import MAIN, PRESS, feeding
+from controller.measurement.slow_tables import MAIN, PRESS, cell_tag, feeding
 from controller.measurement_config import MeasurementConfig, SlowConfig
 
 __all__ = ["SlowOpinion", "slow_findings", "slow_judged"]
@@ -34,12 +35,13 @@ class SlowOpinion:
     """Judgements of the forces as of now, of the forces as of the last samples, and of the feed.
 
     ``new`` are those of this cycle, ``shown`` the ones that have lasted, ``biased`` the tags that
-    are out of specification.
+    are out of specification, ``lost`` those that quality cannot bear.
     """
 
     new: tuple[Standing, ...] = (Standing(),) * 3
     shown: tuple[Judgement, ...] = (NOTHING,) * 3
     biased: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
 
 def slow_judged(
@@ -66,14 +68,36 @@ def slow_judged(
         standing = Standing(judged, before.since if same else now)
         new.append(standing)
         shown.append(judged if now - standing.since >= slow.confirmed_after_s else last)
-    limit, inside = slow.bias_percent / 100.0, slow.press.well_inside
     biased = frozenset(
         tag
         for judgement in shown
         for tag, size in judgement.sizes
-        if abs(size) >= limit * (inside if tag in old.biased else 1.0)
+        if _beyond(size, slow.bias_percent, tag in old.biased, slow)
     )
-    return SlowOpinion(new=tuple(new), shown=tuple(shown), biased=biased)
+    forces, sampled, feed = shown
+    lost = _lost(_agreed(forces, sampled), old.lost, config) | _lost(feed, old.lost, config)
+    return SlowOpinion(new=tuple(new), shown=tuple(shown), biased=biased, lost=lost)
+
+
+def _beyond(size: float, percent: float, again: bool, slow: SlowConfig) -> bool:
+    """Whether an error is beyond a limit, or still not well inside it."""
+    return abs(size) >= percent / 100.0 * (slow.press.well_inside if again else 1.0)
+
+
+def _lost(
+    judgement: Judgement, before: frozenset[str], config: MeasurementConfig
+) -> frozenset[str]:
+    """What quality cannot bear: the main force, in doubt too; a cell that is named."""
+    slow = config.slow
+    cells = (cell_tag(config.api_feeder), cell_tag(config.filler_feeder))
+    lost: set[str] = set()
+    for tag, size in judgement.sizes:
+        again = tag in before
+        force = tag == MAIN and _beyond(size, slow.lost_percent, again, slow)
+        named = again or judgement.tags == (tag,)
+        if force or (named and tag in cells and _beyond(size, slow.cell_lost_percent, again, slow)):
+            lost.add(tag)
+    return frozenset(lost)
 
 
 def slow_findings(
@@ -84,7 +108,7 @@ def slow_findings(
     now, sampled, feed = opinion.shown
     found: dict[str, Finding] = {}
     for judgement in (_agreed(now, sampled), feed):
-        found.update(_findings(judgement, opinion.biased, slow))
+        found.update(_findings(judgement, opinion))
     off = state.inventory.off
     if abs(off) >= 0.5 * slow.level_step_percent / 100.0:
         text = f"stepped by {100.0 * off:+.1f} % of the chute against powder in and tablets out"
@@ -102,7 +126,7 @@ def _agreed(now: Judgement, sampled: Judgement) -> Judgement:
     return now._replace(sizes=both or now.sizes + sampled.sizes)
 
 
-def _findings(judgement: Judgement, biased: frozenset[str], slow: SlowConfig) -> dict[str, Finding]:
+def _findings(judgement: Judgement, opinion: SlowOpinion) -> dict[str, Finding]:
     found: dict[str, Finding] = {}
     for tag, size in judgement.sizes:
         percent = 100.0 * size
@@ -111,8 +135,8 @@ def _findings(judgement: Judgement, biased: frozenset[str], slow: SlowConfig) ->
             text = f"reads {percent:+.1f} %, or else {others}: cannot be told apart"
             found[tag] = Finding(Defect.DISPUTED, text, 1.0)
         else:
-            defect = Defect.BIAS if tag in biased else Defect.DRIFT
+            defect = Defect.BIAS if tag in opinion.biased else Defect.DRIFT
             found[tag] = Finding(defect, f"reads {percent:+.1f} % by all that knows of it", 1.0)
-        if tag == MAIN and abs(percent) >= slow.lost_percent:
+        if tag in opinion.lost:
             found[tag] = Finding(Defect.TWIN, found[tag].text, 0.0)
     return found

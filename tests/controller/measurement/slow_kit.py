@@ -36,7 +36,8 @@ class SlowLine:
     """Runs steadily; each loop holds what its instrument reads.
 
     ``errors`` [-] by tag are how much an instrument reads high; ``material`` is by how much the
-    powder's pressure scale moved, ``fed`` by how much each feed factor did.
+    powder's pressure scale moved, ``fed`` by how much each feed factor did; there is nothing
+    ``without`` these tags.
     """
 
     seed: int = 1
@@ -55,6 +56,7 @@ class SlowLine:
     added: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     level: float = 0.5
     samples: bool = True
+    without: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._draw = np.random.default_rng(self.seed)
@@ -101,6 +103,7 @@ class SlowLine:
                 source_time=self.time,
             )
             for tag, v in values.items()
+            if tag not in self.without
         }
         found: tuple[LabSample, ...] = ()
         if self.samples and self.time % SAMPLE_S == 0.0:

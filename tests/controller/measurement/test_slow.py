@@ -8,12 +8,12 @@ from functools import cache
 import pytest
 
 from controller.measurement.ne107 import DEFECTS, Defect, DefectAction, Ne107
-from controller.measurement.signatures import NOTHING, Judgement, judge
+from controller.measurement.signatures import judge
 from controller.measurement.slow import shifts
-from controller.measurement.slow_opinion import SlowOpinion, slow_findings
 from controller.measurement.slow_tables import EJECTION, PRESS
 from controller.measurement_config import MeasurementConfig
 from plant_models.signals import LineState, RefillPhase
+from tests.controller.measurement.kit import EJECTION as EJECTION_TAG
 from tests.controller.measurement.kit import LEVEL, MAIN, NIR, PRE, Bench
 from tests.controller.measurement.slow_kit import CELLS, SlowLine
 
@@ -41,7 +41,6 @@ def test_an_instrument_that_steps_by_five_percent_is_named_with_its_error(
     line.errors[tag] = 0.05 * sign
     found = line.go(30.0)
     assert list(found) == [tag]
-    assert found[tag].share == 1.0
     percent = float(found[tag].text.split()[1])
     assert percent == pytest.approx(5.0 * sign, abs=1.5)
 
@@ -162,11 +161,27 @@ def test_a_main_force_that_quality_cannot_bear_is_lost(size: float) -> None:
 
 
 def test_in_doubt_it_is_the_main_force_that_is_lost() -> None:
-    line = _line()
-    doubt = Judgement(sizes=((PRE, -0.09), (MAIN, 0.08)), gain=40.0)
-    found = slow_findings(SlowOpinion(shown=(doubt, NOTHING, NOTHING)), line.slow, line.config)
-    assert found[MAIN].share == 0.0
+    """Without the ejection force nothing tells the two apart."""
+    line = SlowLine(without=frozenset({EJECTION_TAG}))
+    assert line.go(LEARNT_MIN) == {}
+    line.errors[MAIN] = 0.09
+    found = line.go(30.0)
+    assert (found[MAIN].defect, found[MAIN].share) == (Defect.TWIN, 0.0)
     assert (found[PRE].defect, found[PRE].share) == (Defect.DISPUTED, 1.0)
+    assert "cannot be told apart" in found[MAIN].text
+
+
+@pytest.mark.parametrize(("tag", "share"), [(API, 0.0), (FILLER, 0.0), (LUBRICANT, 1.0)])
+def test_a_cell_that_makes_the_potency_wrong_is_lost(tag: str, share: float) -> None:
+    line = _line()
+    line.errors[tag] = 0.06
+    found = line.go(30.0)
+    assert list(found) == [tag]
+    assert found[tag].share == share
+    line.errors[tag] = 0.036
+    assert line.go(30.0)[tag].share == share, "well inside, not just inside"
+    line.errors[tag] = 0.0
+    assert line.go(60.0) == {}
 
 
 def test_switched_off_or_not_learnt_it_says_nothing() -> None:
