@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from controller.products.sets import ProductSet
+from controller.records.audit import read_audit
 from controller.records.historian import History, sqlite_url
 from hil.plant import Plant
 from plant_models.signals import PLC
@@ -46,7 +47,7 @@ DEAF = {
 QUICK_LAB = {"lab_period_s: 300": "lab_period_s: 60", "lab_delay_s: 120": "lab_delay_s: 30"}
 EASY = {
     "  grant_cycles: 3\n": "  grant_cycles: 3\n"
-    "  products: {run_in_samples: 1, least_cycles: 24, least_samples: 2}\n"
+    "  products: {run_in_samples: 1, least_cycles: 24, least_samples: 4}\n"
 }
 
 
@@ -217,14 +218,13 @@ def test_a_better_model_takes_over_and_only_it(shop: Shop, sets: Sets) -> None:
             assert not accepted and "(not better or equal)" in said
             assert (await shop.ask("engineer", "DropShadow", WHY))[0]
 
-            # a better one, compared while the loop is closed
+            # a better one, which goes on in shadow when the loop is closed
             assert (await shop.ask("engineer", "ShadowModel", better.hash, WHY))[0]
-            await shadowed(shop, better, "")
-            async with shop.operator() as desk:
-                await close_the_loop(desk)
             shown = await shadowed(shop, better, "(better or equal)")
             for name in ("tablet_weight", "tensile_strength"):
                 assert shown[f"{name}/ErrorCandidate"] < shown[f"{name}/ErrorActive"]
+            async with shop.operator() as desk:
+                await close_the_loop(desk)
             accepted, said = await shop.ask("quality", "PromoteModel", better.hash, WHY)
             assert not accepted
             assert said.endswith("only in MONITORING or OFF, not in CLOSED_LOOP")
@@ -316,5 +316,8 @@ def check_records(shop: Shop, active: ProductSet, better: ProductSet, worse: Pro
     (*_, last) = history.records(3)
     assert last.extra["shadow"]["set"] == better.hash
     assert last.extra["shadow"]["verdict"][0] is True
+    asked = [e for e in read_audit(sqlite_url(shop.run.historian)) if "PromoteModel" in e.what]
+    assert {e.role for e in asked if e.accepted} == {"quality"}
+    assert [e.answer for e in asked if e.accepted] == [f"{better.label} is being loaded"]
     log = (shop.run.path / "logs" / "plant.log").read_text("utf-8")
     assert f"LoadRecipe('{better.recipe_id}', '', '{WHY}') by operator: done" in log
