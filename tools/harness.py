@@ -92,6 +92,7 @@ class _Shift:
     plant: Plant
     close_at: int | None
     local_feed: float | None
+    reaction_s: float
     state: CycleState
     records: list[CycleRecord] | None
     notes: list[CycleNote] = field(default_factory=list)
@@ -102,6 +103,7 @@ class _Shift:
     refusal: str = ""
     trouble: str = ""
     closed_at: float | None = None
+    shed_at: int | None = None
     restart: Restart | None = None
 
     @property
@@ -166,7 +168,10 @@ class _Shift:
         return (ModeRequest(mode=wanted, user=USER, role=ROLE, reason="shift script"),)
 
     def _people_wait(self, second: int) -> bool:
-        """Whether the operators leave the controller alone because the plant has just died."""
+        """Whether the operators have not yet seen a shed, or the plant has just died."""
+        self.shed_at = (self.shed_at or second) if self.state.mode is Mode.SHED else None
+        if self.shed_at is not None and second - self.shed_at < self.reaction_s:
+            return True
         found = self.restart
         if found is None or second <= found.at:
             return False
@@ -252,6 +257,7 @@ def run_shift(
     minutes: float | None = None,
     close_at: int | None = None,
     local_feed: float | None = None,
+    reaction_s: float = 0.0,
     keep_records: bool = False,
     on_cycle: Callable[[int, int], None] | None = None,
     at_line: Callable[[Plant, int], None] | None = None,
@@ -274,6 +280,8 @@ def run_shift(
         closed for the algorithm `plc`. The counted window begins there.
     local_feed
         Total feed [kg/s] that the operator sets in LOCAL once the line runs.
+    reaction_s
+        How long the operator takes before he does something about a shed [s].
     keep_records
         Keep every `CycleRecord` (large).
     on_cycle
@@ -303,6 +311,7 @@ def run_shift(
         plant=plant,
         close_at=start if config.algorithm != "plc" else None,
         local_feed=local_feed,
+        reaction_s=reaction_s,
         state=initial_state(setup, epoch=seed + 1),
         records=[] if keep_records else None,
         throughput=setup.targets.set_points[CV.THROUGHPUT],

@@ -166,7 +166,11 @@ def _standing(found: dict[str, Condition], facts: Facts, watched: Watched) -> No
     stood = 0.0 if since is None else facts.snapshot.time - since
     left = config.resume_within_s - stood
     found[Id.SUSPENDED] = Condition(since is not None)
-    found[Id.RESUME] = Condition(since is not None and stood >= warn, f"in {left:.0f} s")
+    v = facts.validated
+    acted = v is not None and v.line_state is LineState.RESTARTING
+    found[Id.RESUME] = Condition(
+        since is not None and stood >= warn and not acted, f"in {left:.0f} s"
+    )
 
 
 def _of_permissives(facts: Facts, validated: Validated) -> dict[str, Condition]:

@@ -313,6 +313,7 @@ ENTRIES: tuple[Definition, ...] = (
         consequence="after that time the loop must be closed by hand, through ADVISORY",
         action="restart the line in time, or leave it",
         respond_within_s=5 * _MINUTE,
+        off_delay_s=15.0,
         suppressed_by=_DATA,
     ),
     Definition(

@@ -326,6 +326,18 @@ def test_a_line_that_stands_suspends_and_silences_what_needs_it(room: Room) -> N
     assert room.events == [] and room.shown == set()
 
 
+def test_who_is_restarting_the_line_is_not_told_to_do_so(room: Room) -> None:
+    room.loop.plant.values[PLC.LINE_STATE] = "held"
+    room.cycles(119)
+    assert room.shown == {Id.SUSPENDED}
+    room.loop.plant.values[PLC.LINE_STATE] = "restarting"
+    room.cycles(10)
+    assert room.shown == {Id.SUSPENDED}
+    room.loop.plant.values[PLC.LINE_STATE] = "held"
+    room.cycles(1)
+    assert room.events == [Id.RESUME]
+
+
 def test_a_line_that_stands_for_long_is_told_before_control_is_shed(room: Room) -> None:
     room.loop.plant.values[PLC.LINE_STATE] = "held"
     room.cycles(122)

@@ -1,7 +1,11 @@
-"""The stand-in's own PLC in front of a line that does what it is told: fast enough for a shift."""
+"""Forty stops in eight hours; the real PLC rules in front of a line that does what it is told.
+
+That line is fast enough for every run of the tests; the whole stand-in takes minutes for a shift.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +15,7 @@ from controller.config import ControllerConfig
 from controller.cycle import run_cycle
 from controller.cycle_data import CycleInputs, CycleOutput, CycleState, initial_state, make_setup
 from controller.data import Mode
+from hil.plant import Plant
 from hil.plc.handshake import apply_frame, received_frame, request_control
 from hil.plc.modes import operator_set, set_local
 from hil.plc.scan import scan
@@ -31,6 +36,52 @@ from tests.controller.kit import (
     controller_config,
 )
 from tests.hil.plc_kit import outlet_at, parameters, readings, running_state
+
+HOURS, STOPS, SHORTEST_S, LONGEST_S = 8, 40, 10.0, 1200.0
+
+
+def schedule(seed: int) -> list[tuple[int, int]]:
+    """(second of the stop, seconds until the restart): log-uniform times, in random order."""
+    draw = random.Random(seed)
+    span = math.log(LONGEST_S / SHORTEST_S)
+    standing = [SHORTEST_S * math.exp((i + draw.random()) / STOPS * span) for i in range(STOPS)]
+    draw.shuffle(standing)
+    weights = [0.3 + draw.expovariate(1.0) for _ in range(STOPS + 1)]
+    runs = (HOURS * 3600.0 - sum(standing)) / sum(weights)
+    plan, second = [], 0.0
+    for length, weight in zip(standing, weights, strict=False):
+        second += weight * runs
+        plan.append((round(second), max(10, round(length))))
+        second += length
+    return plan
+
+
+@dataclass
+class Stopper:
+    """Holds and restarts the line of the whole stand-in.
+
+    ``todo`` are plant second of the stop and seconds until the restart; a stop waits until the line
+    runs.
+    """
+
+    todo: list[tuple[int, int]]
+    held: int | None = None
+    sheds: list[int] = field(default_factory=list)
+
+    def __call__(self, plant: Plant, second: int) -> None:
+        """What he does at this second; how often the PLC has shed is noted."""
+        self.sheds.append(plant.state.lease.shed_count)
+        if not self.todo:
+            return
+        (at, length), line = self.todo[0], plant.state.sequence.line
+        if self.held is None and line is LineState.RUNNING and second >= at:
+            assert plant.line_command("operator", "hold", "test of stops") == "done"
+            self.held = second
+        elif self.held is not None and line is LineState.HELD and second >= self.held + length:
+            assert plant.line_command("operator", "restart", "test of stops") == "done"
+            self.todo.pop(0)
+            self.held = None
+
 
 SESSION = "session-1"
 _NOTHING = Counters(made=0, rejected=0, diverted=0, released=0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
-import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,25 +10,15 @@ import pytest
 from controller.data import Mode
 from plant_models.signals import LineState
 from tests.controller.kit import PERIOD
-from tests.controller.supervision.stops_kit import PlcLine, moved
-
-HOURS, STOPS, SHORTEST_S, LONGEST_S = 8, 40, 10.0, 1200.0
-
-
-def schedule(seed: int) -> list[tuple[int, int]]:
-    """(second of the stop, seconds until the restart): log-uniform times, in random order."""
-    draw = random.Random(seed)
-    span = math.log(LONGEST_S / SHORTEST_S)
-    standing = [SHORTEST_S * math.exp((i + draw.random()) / STOPS * span) for i in range(STOPS)]
-    draw.shuffle(standing)
-    weights = [0.3 + draw.expovariate(1.0) for _ in range(STOPS + 1)]
-    runs = (HOURS * 3600.0 - sum(standing)) / sum(weights)
-    plan, second = [], 0.0
-    for length, weight in zip(standing, weights, strict=False):
-        second += weight * runs
-        plan.append((round(second), max(10, round(length))))
-        second += length
-    return plan
+from tests.controller.supervision.stops_kit import (
+    HOURS,
+    LONGEST_S,
+    SHORTEST_S,
+    STOPS,
+    PlcLine,
+    moved,
+    schedule,
+)
 
 
 @dataclass
