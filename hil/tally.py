@@ -295,10 +295,12 @@ def _commands(path: Path) -> list[ReceivedCommand]:
 def read_tally(
     run_dir: Path,
 ) -> tuple[NDArray[np.void], NDArray[np.void], list[ReceivedCommand]]:
-    """Seconds, tablets and commands of a run directory."""
+    """Seconds, tablets and commands of a run directory.
+
+    Raises ``ValueError`` for a log of another version.
+    """
     seconds, tablets, commands = _paths(run_dir)
-    return (
-        np.fromfile(seconds, dtype=SECOND),
-        np.fromfile(tablets, dtype=TABLET),
-        _commands(commands),
-    )
+    rows = np.fromfile(seconds, dtype=SECOND)
+    if np.any(np.diff(rows["second"]) != 1.0):
+        raise ValueError(f"{seconds} was written by another version")
+    return rows, np.fromfile(tablets, dtype=TABLET), _commands(commands)

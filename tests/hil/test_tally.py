@@ -138,3 +138,17 @@ def test_released_tablets_are_not_among_the_rejected_ones() -> None:
     assert 0 < rejected.size < 0.01 * late.size
     spread = np.abs(rejected["weight"] / late["weight"].mean() - 1.0)
     assert spread.mean() > np.abs(late["weight"] / late["weight"].mean() - 1.0).mean()
+
+
+@pytest.mark.parametrize("seconds", [22, 23])
+def test_a_log_with_other_columns_is_not_read(seconds: int, tmp_path: Path) -> None:
+    """22 rows without the last column are as long as 21 rows with it."""
+    names = [name for name in SECOND.names or () if name != "foreign"]
+    rows = np.zeros(seconds, dtype=[(name, "<f8") for name in names])
+    rows["second"] = np.arange(seconds)
+    rows["weight"] = 2e-4
+    (tmp_path / "tally_seconds.bin").write_bytes(rows.tobytes())
+    (tmp_path / "tally_tablets.bin").write_bytes(b"")
+    (tmp_path / "commands.jsonl").write_text("")
+    with pytest.raises(ValueError, match="another version"):
+        read_tally(tmp_path)
