@@ -101,11 +101,21 @@ class EagerBrain(FilterBrain):
         return replace(step, plan=replace(step.plan, moves=moves))
 
 
+def light_config() -> ControllerConfig:
+    """As shipped, but no force is compared over long times: here they obey no press."""
+    config = controller_config()
+    measurement = config.supervision.measurement
+    slow = measurement.slow.model_copy(update={"enabled": False})
+    measurement = measurement.model_copy(update={"slow": slow})
+    supervision = config.supervision.model_copy(update={"measurement": measurement})
+    return config.model_copy(update={"supervision": supervision})
+
+
 @dataclass
 class PlcLine:
     """PLC, line and controller, one control period at a time."""
 
-    config: ControllerConfig = field(default_factory=controller_config)
+    config: ControllerConfig = field(default_factory=light_config)
     plc: PlcState = field(default_factory=running_state)
     seed: int = 1
     outputs: list[CycleOutput] = field(default_factory=list)
