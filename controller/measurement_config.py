@@ -85,11 +85,13 @@ class SlowConfig(StrictModel):
     """Slow drift against redundant information, beyond what `RedundancyConfig` compares.
 
     References are means over ``learn_s``, begun ``settle_s`` after the line began to run; they
-    stay. Shifts are filtered over ``press_filter_s`` (forces), ``lab_filter_samples`` (at-line
-    weight), ``nir_filter_s``, ``feeder_filter_s``, ``balance_s`` (mass balance). A feeder says
-    nothing within ``refill_s`` of a refill, the NIR within ``resume_s`` of a stop. Steps of a
-    weight or of the level count from ``weight_step_percent`` (of the reading) and
-    ``level_step_percent`` (of the chute) on and are forgotten after ``step_memory_s``. A finding
+    stay; those of at-line samples are means over ``lab_learn_samples``. Shifts are filtered over
+    ``press_filter_s`` (forces), ``lab_filter_samples`` (at-line weight), ``press_filter_samples``
+    (forces of the tablets that were weighed), ``nir_filter_s``, ``feeder_filter_s``, ``balance_s``
+    (mass balance). A feeder says nothing within ``refill_s`` of a refill, the NIR within
+    ``resume_s`` of a stop. Steps of a weight or of the level count from ``weight_step_percent`` (of
+    the reading) and ``level_step_percent`` (of the chute) on and are forgotten after
+    ``step_memory_s``. A finding
     must have lasted for ``confirmed_after_s``.
 
     From ``bias_percent`` on what is named is out of specification. ``lost_percent`` is the error of
@@ -101,7 +103,9 @@ class SlowConfig(StrictModel):
     settle_s: Positive = 300.0
     learn_s: Positive = 900.0
     press_filter_s: Positive = 180.0
+    lab_learn_samples: Annotated[float, Field(ge=1.0, le=20.0)] = 4.0
     lab_filter_samples: Annotated[float, Field(ge=1.0, le=20.0)] = 3.0
+    press_filter_samples: Annotated[float, Field(ge=1.0, le=20.0)] = 2.0
     nir_filter_s: Positive = 240.0
     feeder_filter_s: Positive = 90.0
     balance_s: Positive = 400.0

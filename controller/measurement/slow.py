@@ -252,13 +252,14 @@ def _sampled(
     residual = log(weighed / _mean([p.weight for p in near]))  # (D3)
     around = [p for p in pressed if abs(p.time - sample.taken) <= 3.0 * _SAMPLE_S]
     if settled:
+        forces = slow.press_filter_samples
         rows = (
-            (WEIGHT, residual),
-            (PRE, _mean([p.pre for p in around])),
-            (EJECTION, _mean([p.ejection for p in around])),
+            (WEIGHT, residual, slow.lab_filter_samples),
+            (PRE, _mean([p.pre for p in around]), forces),
+            (EJECTION, _mean([p.ejection for p in around]), forces),
         )
-        for name, r in rows:
-            _put(tracks, name, r, 1.0, slow.lab_filter_samples, slow.lab_filter_samples)
+        for name, r, samples in rows:
+            _put(tracks, name, r, 1.0, samples, slow.lab_learn_samples)
     if not isfinite(heavier):
         return residual
     return heavier + (residual - heavier) / slow.lab_filter_samples

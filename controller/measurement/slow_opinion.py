@@ -57,7 +57,7 @@ def slow_judged(
     known = shifts(state.tracks, slow.learn_s)
     groups = (
         (known, PRESS, slow.press),
-        (shifts(state.sampled, slow.lab_filter_samples), PRESS, slow.press_sampled),
+        (shifts(state.sampled, slow.lab_learn_samples), PRESS, slow.press_sampled),
         (known, feeding(shares, config.api_feeder), slow.feeding),
     )
     new: list[Standing] = []

@@ -70,7 +70,7 @@ def test_without_ejection_force_both_forces_are_in_doubt() -> None:
     line = _line()
     line.errors[PRE] = -0.06
     assert list(line.go(30.0)) == [PRE]
-    blind = shifts(line.slow.sampled, 3.0)
+    blind = shifts(line.slow.sampled, 4.0)
     del blind[EJECTION]
     assert set(judge(blind, PRESS, line.config.slow.press_sampled).tags) == {MAIN, PRE}
 
