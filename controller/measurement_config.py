@@ -76,7 +76,7 @@ class JudgementConfig(StrictModel):
     least_gain: Positive = 12.0
     least_percent: Positive = 2.0
     most_misfit: Positive = 14.0
-    misfit_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    misfit_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.35
     margin: Positive = 6.0
     well_inside: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
 

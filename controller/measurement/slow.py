@@ -172,6 +172,8 @@ def observe(
     for sample in seen.samples:
         heavier = _sampled(sampled, pressed, sample, heavier, slow, settled)
     balance = _balance(state, seen, known, heavier, feed, config, dt)
+    if not any(f.doubted or f.off for f in feeders):  # else the feed is in doubt, not the level
+        balance = stepped(balance, slow.level_step_percent / 100.0)
     if balance.learnt > slow.balance_s and settled:
         _put(tracks, BALANCE, balance.missing, dt, dt, slow.learn_s)  # (D7)
     forgotten = 1.0 - dt / slow.step_memory_s
@@ -279,7 +281,7 @@ def _balance(
     if known is None or not isfinite(heavier) or not rate >= 0.0:
         return state.inventory._replace(offsets=())
     out = rate * known.weight * exp(heavier)
-    after = moved(
+    return moved(
         state.inventory,
         value(seen, _LEVEL),
         feed,
@@ -288,7 +290,6 @@ def _balance(
         capacity=config.chute_kg,
         time=config.slow.balance_s,
     )
-    return stepped(after, config.slow.level_step_percent / 100.0)
 
 
 def _feeders(
