@@ -79,7 +79,7 @@ class AuditTrail:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         _METADATA.create_all(self._engine)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._appender = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._room = BoundedSemaphore(MOST_WAITING)
 
     def note(self, entry: AuditEntry) -> None:
@@ -88,7 +88,7 @@ class AuditTrail:
             log.error("%d audit entries wait to be written; lost: %s", MOST_WAITING, entry)
             return
         try:
-            future = self._writer.submit(self._write, entry)
+            future = self._appender.submit(self._write, entry)
         except RuntimeError:
             self._room.release()
             log.error("the audit trail is closed; lost: %s", entry)
@@ -97,7 +97,7 @@ class AuditTrail:
 
     def close(self) -> None:
         """Write what waits, and finish."""
-        self._writer.shutdown(wait=True)
+        self._appender.shutdown(wait=True)
         self._engine.dispose()
 
     def __enter__(self) -> Self:
