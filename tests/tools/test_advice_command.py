@@ -47,7 +47,7 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> ShamDesk:
             raise PersonRefused(f"{endpoint}: {user} is not known")
         yield sham
 
-    monkeypatch.setattr("tools.commands.advice.at_controller", at)
+    monkeypatch.setattr("tools.commands.desk.at_controller", at)
     return sham
 
 

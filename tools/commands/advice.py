@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,15 +11,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tools.operator_login import address_of, password_of
-from tools.people import ControllerDesk, PersonRefused, at_controller
-from tools.pki import ensure_pki, twinline_home
-from tools.rundir import RunDir
+from tools.commands.desk import (
+    REFUSED,
+    EndpointOption,
+    PasswordOption,
+    ReasonOption,
+    RunOption,
+    UserOption,
+    at_desk,
+    told,
+)
 
 __all__ = ["advice", "at_desk", "readiness"]
 
-REFUSED = 1
-BAD_INPUT = 2
 
 Result = TypeVar("Result")
 
@@ -31,23 +33,16 @@ advice = typer.Typer(
     no_args_is_help=True,
 )
 
-_User = Annotated[str, typer.Option(help="Who asks.", show_default=False)]
-_Reason = Annotated[str, typer.Option(help="Why; it is kept.", show_default=False)]
 _Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the advice.", show_default=False)]
-_Run = Annotated[Path | None, typer.Option(help="Folder of the controller's run.")]
-_Endpoint = Annotated[str | None, typer.Option(help="The controller; by default that of the run.")]
-_Password = Annotated[
-    Path | None, typer.Option(help="A 0600 file; by default that of the run, else you are asked.")
-]
 _Json = Annotated[bool, typer.Option("--json", help="Print it for machines.")]
 
 
 @advice.command("list")
 def show(
-    user: _User,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
     as_json: _Json = False,
 ) -> None:
     """Show the advice in force: the move, why, what it should bring, until when it holds."""
@@ -73,11 +68,11 @@ def show(
 @advice.command()
 def accept(
     number: _Id,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Accept an advice: enter the move at the PLC, or, where configured, the controller does."""
     _answer("accept", number, user, reason, run, endpoint, password_file)
@@ -86,11 +81,11 @@ def accept(
 @advice.command()
 def reject(
     number: _Id,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Reject an advice: the move is not advised again for a while."""
     _answer("reject", number, user, reason, run, endpoint, password_file)
@@ -99,11 +94,11 @@ def reject(
 @advice.command()
 def hold(
     number: _Id,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Hold an advice, so that it stays while you read or enter it."""
     _answer("hold", number, user, reason, run, endpoint, password_file)
@@ -112,21 +107,21 @@ def hold(
 @advice.command()
 def release(
     number: _Id,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Hold an advice no longer."""
     _answer("release", number, user, reason, run, endpoint, password_file)
 
 
 def readiness(
-    user: _User,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
     as_json: _Json = False,
 ) -> None:
     """Show what the controller thinks of itself: exit status 0 if it is ready, 1 if it is not."""
@@ -167,30 +162,4 @@ def _answer(
         password_file,
         lambda desk: desk.answer_advice(action, number, reason),
     )
-    console.print(text, style="green" if accepted else "bold red", markup=False)
-    if not accepted:
-        raise typer.Exit(REFUSED)
-
-
-def at_desk(
-    console: Console,
-    user: str,
-    run: Path | None,
-    endpoint: str | None,
-    password_file: Path | None,
-    work: Callable[[ControllerDesk], Awaitable[Result]],
-) -> Result:
-    """Do something at the controller; who is refused there leaves with status 2."""
-
-    async def visit(where: str, password: str) -> Result:
-        me = ensure_pki(twinline_home())["operator"]
-        async with at_controller(where, me, user, password) as desk:
-            return await work(desk)
-
-    try:
-        folder = RunDir(run) if run is not None else None
-        password = password_of(folder, user, password_file)
-        return asyncio.run(visit(endpoint or address_of(folder), password))
-    except (OSError, PersonRefused) as error:
-        console.print(str(error), style="bold red", markup=False)
-        raise typer.Exit(BAD_INPUT) from error
+    told(console, accepted, text)

@@ -8,25 +8,26 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.advice import REFUSED, at_desk
+from tools.commands.desk import (
+    EndpointOption,
+    PasswordOption,
+    ReasonOption,
+    RunOption,
+    UserOption,
+    at_desk,
+    told,
+)
 
 __all__ = ["join"]
 
-_User = Annotated[str, typer.Option(help="Who asks.", show_default=False)]
-_Reason = Annotated[str, typer.Option(help="Why; it is kept.", show_default=False)]
 _Alarm = Annotated[str, typer.Argument(help="Name of the alarm.", show_default=False)]
-_Run = Annotated[Path | None, typer.Option(help="Folder of the controller's run.")]
-_Endpoint = Annotated[str | None, typer.Option(help="The controller; by default that of the run.")]
-_Password = Annotated[
-    Path | None, typer.Option(help="A 0600 file; by default that of the run, else you are asked.")
-]
 
 
 def show(
-    user: _User,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Show the alarms that are shown now, the newest first."""
     console = Console(highlight=False)
@@ -37,11 +38,11 @@ def show(
 
 def acknowledge(
     alarm: _Alarm,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Acknowledge an alarm: somebody knows of it and acts."""
     _ask("Acknowledge", alarm, None, reason, user, run, endpoint, password_file)
@@ -50,11 +51,11 @@ def acknowledge(
 def shelve(
     alarm: _Alarm,
     minutes: Annotated[float, typer.Option(help="For how long.", min=0.0, show_default=False)],
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Shelve an alarm for a time."""
     _ask("Shelve", alarm, minutes, reason, user, run, endpoint, password_file)
@@ -62,11 +63,11 @@ def shelve(
 
 def unshelve(
     alarm: _Alarm,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """End the shelving of an alarm."""
     _ask("Unshelve", alarm, None, reason, user, run, endpoint, password_file)
@@ -74,11 +75,11 @@ def unshelve(
 
 def out_of_service(
     alarm: _Alarm,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Take an alarm out of service until further notice."""
     _ask("TakeOutOfService", alarm, None, reason, user, run, endpoint, password_file)
@@ -86,11 +87,11 @@ def out_of_service(
 
 def in_service(
     alarm: _Alarm,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Put an alarm back in service."""
     _ask("ReturnToService", alarm, None, reason, user, run, endpoint, password_file)
@@ -121,6 +122,4 @@ def _ask(
         password_file,
         lambda desk: desk.answer_alarm(method, alarm, reason, minutes),
     )
-    console.print(text, style="green" if accepted else "bold red", markup=False)
-    if not accepted:
-        raise typer.Exit(REFUSED)
+    told(console, accepted, text)

@@ -15,7 +15,16 @@ from controller.config import LinkConfig
 from controller.products.sets import ProductSet
 from controller.products.shadow import COMPARED
 from hil.cleaning import CLEANING
-from tools.commands.advice import REFUSED, at_desk
+from tools.commands.desk import (
+    BAD_INPUT,
+    EndpointOption,
+    PasswordOption,
+    ReasonOption,
+    RunOption,
+    UserOption,
+    at_desk,
+    told,
+)
 from tools.config_errors import ConfigError
 from tools.configuration import load_product_set
 from tools.operator_login import password_of
@@ -25,19 +34,11 @@ from tools.rundir import RunDir
 
 __all__ = ["add_commands"]
 
-BAD_INPUT = 2
 _SET, _SHADOW = "Controller/Product", "Controller/Product/Shadow"
 _FIGURES = ("Error", "Bias", "Coverage")
 
-_User = Annotated[str, typer.Option(help="Who asks.", show_default=False)]
-_Reason = Annotated[str, typer.Option(help="Why; it is kept.", show_default=False)]
 _File = Annotated[
     Path, typer.Argument(metavar="SET", help="Product set, as the run has it.", show_default=False)
-]
-_Run = Annotated[Path | None, typer.Option(help="Folder of the run.")]
-_Endpoint = Annotated[str | None, typer.Option(help="The server; by default that of the run.")]
-_Password = Annotated[
-    Path | None, typer.Option(help="A 0600 file; by default that of the run, else you are asked.")
 ]
 _Cleaning = Annotated[
     str, typer.Option(help=f"How the line was cleaned for another product: {', '.join(CLEANING)}.")
@@ -55,7 +56,10 @@ def add_commands(product: typer.Typer) -> None:
 
 
 def status(
-    user: _User, run: _Run = None, endpoint: _Endpoint = None, password_file: _Password = None
+    user: UserOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Show the set in force, and how a candidate in shadow does against the active model."""
     console = Console(highlight=False)
@@ -64,11 +68,11 @@ def status(
 
 def load(
     file: _File,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Load a set of another product, or one that was in force, in OFF or MONITORING."""
     _ask("LoadProduct", file, user, reason, run, endpoint, password_file)
@@ -76,22 +80,22 @@ def load(
 
 def shadow(
     file: _File,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Let a set of the same product run in shadow."""
     _ask("ShadowModel", file, user, reason, run, endpoint, password_file)
 
 
 def drop(
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """End the shadow."""
     _ask("DropShadow", None, user, reason, run, endpoint, password_file)
@@ -99,11 +103,11 @@ def drop(
 
 def promote(
     file: _File,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Put the set that runs in shadow in force, in OFF or MONITORING."""
     _ask("PromoteModel", file, user, reason, run, endpoint, password_file)
@@ -111,12 +115,12 @@ def promote(
 
 def recipe(
     file: _File,
-    user: _User,
-    reason: _Reason,
+    user: UserOption,
+    reason: ReasonOption,
     cleaning: _Cleaning = "",
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Load the recipe of a set into the PLC, in LOCAL; another product into an idle line."""
     console = Console(highlight=False)
@@ -135,7 +139,7 @@ def recipe(
     except (OSError, PersonRefused) as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
-    _told(console, answer == "done", f"{wanted}: {answer}")
+    told(console, answer == "done", f"{wanted}: {answer}")
 
 
 def _ask(
@@ -155,7 +159,7 @@ def _ask(
         accepted, said = await desk.call(f"Controller/{method}", *texts)
         return bool(accepted), str(said)
 
-    _told(console, *at_desk(console, user, run, endpoint, password_file, work))
+    told(console, *at_desk(console, user, run, endpoint, password_file, work))
 
 
 def _loaded(console: Console, file: Path) -> ProductSet:
@@ -164,12 +168,6 @@ def _loaded(console: Console, file: Path) -> ProductSet:
     except ConfigError as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(BAD_INPUT) from error
-
-
-def _told(console: Console, accepted: bool, text: str) -> None:
-    console.print(text, style="green" if accepted else "bold red", markup=False, soft_wrap=True)
-    if not accepted:
-        raise typer.Exit(REFUSED)
 
 
 async def _show(desk: ControllerDesk, console: Console) -> None:

@@ -15,38 +15,39 @@ from controller.data import CV
 from controller.supervision.loss_table import LOSS_LADDER
 from controller.supervision.service_data import UNITS
 from plant_models.config import REQUIRED_MANIPULATED
-from tools.commands.advice import REFUSED, at_desk
+from tools.commands.desk import (
+    BAD_INPUT,
+    EndpointOption,
+    PasswordOption,
+    ReasonOption,
+    RunOption,
+    UserOption,
+    at_desk,
+    told,
+)
 from tools.people import ControllerDesk
 
 __all__ = ["service"]
 
-BAD_INPUT = 2
 
 service = typer.Typer(
     name="service", help="Variables in and out of service, and their limits.", no_args_is_help=True
 )
 
-_User = Annotated[str, typer.Option(help="Who asks.", show_default=False)]
-_Reason = Annotated[str, typer.Option(help="Why; it is kept.", show_default=False)]
 _Name = Annotated[
     str,
     typer.Argument(
         help="Last part of an MV's tag, a controlled variable, a unit, or a lost instrument."
     ),
 ]
-_Run = Annotated[Path | None, typer.Option(help="Folder of the controller's run.")]
-_Endpoint = Annotated[str | None, typer.Option(help="The controller; by default that of the run.")]
-_Password = Annotated[
-    Path | None, typer.Option(help="A 0600 file; by default that of the run, else you are asked.")
-]
 
 
 @service.command()
 def show(
-    user: _User,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Show what every variable is in, why, and what holds it back."""
     console = Console(highlight=False)
@@ -61,11 +62,11 @@ def show(
 @service.command("in")
 def into(
     name: _Name,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Take a variable or a unit into service."""
     _switch(name, True, reason, user, run, endpoint, password_file)
@@ -74,11 +75,11 @@ def into(
 @service.command()
 def out(
     name: _Name,
-    user: _User,
-    reason: _Reason,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    user: UserOption,
+    reason: ReasonOption,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Take a variable or a unit out of service."""
     _switch(name, False, reason, user, run, endpoint, password_file)
@@ -87,13 +88,13 @@ def out(
 @service.command()
 def limit(
     mv: Annotated[str, typer.Argument(help="Last part of an MV's tag.")],
-    user: _User,
-    reason: _Reason,
+    user: UserOption,
+    reason: ReasonOption,
     low: Annotated[float | None, typer.Option(help="In its plant unit.")] = None,
     high: Annotated[float | None, typer.Option(help="In its plant unit.")] = None,
-    run: _Run = None,
-    endpoint: _Endpoint = None,
-    password_file: _Password = None,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Narrow the range of an MV to LOW..HIGH; without both, it has its permitted range again."""
     console = Console(highlight=False)
@@ -139,9 +140,7 @@ def _switch(
 
 
 def _told(console: Console, accepted: bool, text: str) -> None:
-    console.print(text, style="green" if accepted else "bold red", markup=False)
-    if not accepted:
-        raise typer.Exit(REFUSED)
+    told(console, accepted, text)
 
 
 async def _services(desk: ControllerDesk) -> list[tuple[str, str, str, str, str]]:
